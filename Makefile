@@ -1,0 +1,92 @@
+# Every stage runs in each of these directories; nested modules are added here.
+MODULES := .
+
+# What the race detector has something to find in. Nested modules run in full.
+RACE := ./fastcache/... ./index/... ./timerwheel/... ./cmd/...
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Settings for one run, as in: make fuzz FUZZTIME=30s
+FUZZ     ?= ^Fuzz
+FUZZTIME ?= 10m
+PARALLEL ?= # fuzz workers; empty: one per processor
+BENCH    ?= .
+COUNT    ?= 6
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# each runs the command $(2) in every module, under a heading and with the time it took.
+define each
+@set -uo pipefail; start=$$SECONDS; \
+for module in $(MODULES); do \
+	printf '\n== %s (module %s)\n' '$(1)' "$$module"; \
+	( cd "$$module" && $(2) ) || exit 1; \
+done; \
+echo "-- $(1): $$((SECONDS - start)) s"
+endef
+
+define gofmt
+files=$$(gofmt -l .) && [ -z "$$files" ] || { printf 'gofmt -w would change:\n%s\n' "$$files"; exit 1; }
+endef
+
+define race
+if [ "$$module" = . ]; then packages='$(RACE)'; else packages=./...; fi; \
+go test -race -count=1 $$packages
+endef
+
+# go test fuzzes one target of one package at a time, so list them first.
+define fuzz
+targets=$$(go test -list '$(FUZZ)' ./... | awk '/^Fuzz/ { name[n++] = $$1 } \
+	/^ok/ { for (i = 0; i < n; i++) print $$2 "." name[i]; n = 0 }') || exit 1; \
+for target in $$targets; do \
+	printf '\n-- %s for $(FUZZTIME)\n' "$$target"; \
+	go test -run '^$$' -fuzz "^$${target##*.}$$" -fuzztime $(FUZZTIME) \
+		$(addprefix -parallel=,$(PARALLEL)) "$${target%.*}" || exit 1; \
+done
+endef
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: tools lint vet unit race ## everything a change must pass (the one test command)
+	@printf '\n== every stage passed\n'
+
+.PHONY: tools
+tools: ## find or install what the tests need
+	@printf '\n== tools\n'; scripts/tools.sh
+
+.PHONY: lint
+lint: ## gofmt and staticcheck
+	$(call each,gofmt,$(gofmt))
+	$(call each,staticcheck,go run $(STATICCHECK) ./...)
+
+.PHONY: vet
+vet: ## go vet, also for 32 bits, and a build for arm64
+	$(call each,vet,go vet ./...)
+	$(call each,vet 386,GOARCH=386 go vet ./...)
+	$(call each,build arm64,GOARCH=arm64 go build -o /dev/null ./...)
+
+.PHONY: unit
+unit: ## all tests, examples, fuzz corpora and policies
+	$(call each,unit,go test ./...)
+
+# Uncached: each run draws new schedules and new random operations.
+.PHONY: race
+race: ## the concurrent packages under the race detector
+	$(call each,race,$(race))
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME=10m (FUZZ=regexp, PARALLEL=workers)
+	$(call each,fuzz,$(fuzz))
+
+.PHONY: bench
+bench: ## the headline benchmarks (BENCH=regexp, COUNT=6)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) .
+
+.PHONY: demo
+demo: ## a server and clients that resume, live (ARGS=flags)
+	go run ./cmd/sessioncache demo $(ARGS)

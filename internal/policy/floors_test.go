@@ -1,0 +1,188 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The libraries that packages of this module may import. A library that is not here
+// belongs into a nested module: whoever imports ours pays for what ours import.
+const (
+	xxhash = "github.com/cespare/xxhash/v2"
+	xsync  = "github.com/puzpuzpuz/xsync/v3"
+)
+
+// testLibraries may be imported by every _test.go file.
+var testLibraries = []string{
+	"github.com/anishathalye/porcupine",
+	"github.com/google/go-cmp",
+	"go.uber.org/goleak",
+	"pgregory.net/rapid",
+}
+
+// top is the floor of packages that only use the others and that nobody imports.
+const top = 9
+
+// rooms gives every package its floor, and the libraries it may import besides the
+// standard library. A package imports packages of lower floors only. The first pattern
+// that matches decides. It is a statement of policy: do not change it to fix a build.
+var rooms = []room{
+	{pattern: "internal/model", floor: 0}, // the oracle of tests: must share no code with what it judges
+	{pattern: "internal/...", floor: 0, peers: true},
+
+	{pattern: "timerwheel", floor: 1},
+	{pattern: "index", floor: 1, libraries: []string{xsync}},
+
+	{pattern: "fastcache", floor: 2, libraries: []string{xxhash, xsync}},
+
+	{pattern: "session", floor: 3},
+
+	{pattern: "session/sessiontest", floor: 4},
+	{pattern: "tlscache", floor: 4},
+	{pattern: "inspect", floor: 4},
+	{pattern: "cmd/...", floor: 4},
+
+	{pattern: ".", floor: top},
+	{pattern: "fuzz", floor: top},
+}
+
+type room struct {
+	pattern   string // a directory; with /... everything below it
+	floor     int
+	peers     bool // may import packages of its own floor
+	libraries []string
+}
+
+func roomOf(dir string) (room, bool) {
+	i := slices.IndexFunc(rooms, func(r room) bool {
+		below, all := strings.CutSuffix(r.pattern, "...")
+		return r.pattern == dir || all && strings.HasPrefix(dir, below)
+	})
+	if i < 0 {
+		return room{}, false
+	}
+	return rooms[i], true
+}
+
+// floors reports imports that rooms does not allow. Test files are free of the floors,
+// not of the libraries.
+func floors(src source) (faults []string) {
+	homeless := map[string]bool{}
+	for _, f := range src.files {
+		from, ok := roomOf(f.dir)
+		if !ok {
+			if !homeless[f.dir] {
+				faults = append(faults, fmt.Sprintf("package %s has no floor; give it one in rooms", f.dir))
+			}
+			homeless[f.dir] = true
+			continue
+		}
+		for _, spec := range f.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			if why := from.refuses(imported, f.test); why != "" {
+				faults = append(faults, fmt.Sprintf("%s: %s imports %s: %s", src.at(spec), f.dir, imported, why))
+			}
+		}
+	}
+	return faults
+}
+
+// refuses says why a file of the room may not import a package; empty: it may.
+func (from room) refuses(imported string, test bool) string {
+	within := func(library string) bool {
+		return imported == library || strings.HasPrefix(imported, library+"/")
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	switch {
+	case within(modulePath):
+		if test {
+			return ""
+		}
+		dir := strings.TrimPrefix(strings.TrimPrefix(imported, modulePath), "/")
+		to, ok := roomOf(max(dir, "."))
+		if !ok {
+			return "it has no floor"
+		}
+		if to.floor < from.floor || to.floor == from.floor && from.peers {
+			return ""
+		}
+		return fmt.Sprintf("floor %d may not use floor %d", from.floor, to.floor)
+	case !strings.Contains(first, "."): // the standard library
+		return ""
+	case slices.ContainsFunc(from.libraries, within), test && slices.ContainsFunc(testLibraries, within):
+		return ""
+	}
+	return "the library is not on its list"
+}
+
+func TestPackagesImportOnlyLowerFloors(t *testing.T) { checkModule(t, floors) }
+
+func TestFloorsReportsBrokenModules(t *testing.T) {
+	imports := func(path string) string { return "package p\n\nimport _ \"" + path + "\"\n" }
+	ours := func(dir string) string { return imports(modulePath + "/" + dir) }
+	checkBroken(t, floors, []brokenModule{
+		{
+			name: "neighbours on one floor",
+			files: map[string]string{
+				"timerwheel/wheel.go":      ours("index"),
+				"timerwheel/wheel_test.go": ours("index"), // tests are free
+			},
+			want: []string{"timerwheel/wheel.go:3: timerwheel imports " + modulePath + "/index: floor 1 may not use floor 1"},
+		},
+		{
+			name: "downwards is fine, upwards is not",
+			files: map[string]string{
+				"fastcache/down.go": ours("timerwheel"),
+				"index/up.go":       ours("fastcache"),
+			},
+			want: []string{"index/up.go:3: index imports " + modulePath + "/fastcache: floor 1 may not use floor 2"},
+		},
+		{
+			name: "internal packages use each other, but not the model",
+			files: map[string]string{
+				"internal/check/c.go": ours("internal/model"),
+				"internal/model/m.go": ours("internal/check"),
+			},
+			want: []string{"internal/model/m.go:3: internal/model imports " + modulePath + "/internal/check: floor 0 may not use floor 0"},
+		},
+		{
+			name:  "nobody imports the root",
+			files: map[string]string{"cmd/tool/main.go": imports(modulePath)},
+			want:  []string{"cmd/tool/main.go:3: cmd/tool imports " + modulePath + ": floor 4 may not use floor 9"},
+		},
+		{
+			name: "a package without a floor, named once",
+			files: map[string]string{
+				"attic/a.go":     ours("index"),
+				"attic/b.go":     ours("index"),
+				"cmd/tool/m.go":  ours("attic"),
+				"nested/go.mod":  "module nested",
+				"nested/far.go":  ours("index"),
+				"index/go_on.go": imports("net/http"),
+			},
+			want: []string{
+				"package attic has no floor; give it one in rooms",
+				"cmd/tool/m.go:3: cmd/tool imports " + modulePath + "/attic: it has no floor",
+			},
+		},
+		{
+			name: "libraries",
+			files: map[string]string{
+				"fastcache/a.go":       imports(xxhash),
+				"index/a.go":           imports(xxhash),
+				"index/b.go":           imports(xsync),
+				"index/c_test.go":      imports("github.com/google/go-cmp/cmp"),
+				"index/d.go":           imports("github.com/google/go-cmp/cmp"),
+				"timerwheel/a_test.go": imports("example.com/assert"),
+			},
+			want: []string{
+				"index/a.go:3: index imports " + xxhash + ": the library is not on its list",
+				"index/d.go:3: index imports github.com/google/go-cmp/cmp: the library is not on its list",
+				"timerwheel/a_test.go:3: timerwheel imports example.com/assert: the library is not on its list",
+			},
+		},
+	})
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Finds what the tests need on this machine, or installs it where it may: as root, with apt-get.
+set -euo pipefail
+
+missing=() # Debian packages
+
+# need WHAT PACKAGE... -- PROBE...: PROBE succeeds where WHAT is usable.
+need() {
+	local what=$1 packages=()
+	shift
+	while [ "$1" != -- ]; do
+		packages+=("$1")
+		shift
+	done
+	shift
+	if "$@" >/dev/null 2>&1; then
+		echo "found    $what"
+	else
+		echo "missing  $what (Debian: ${packages[*]})"
+		missing+=("${packages[@]}")
+	fi
+}
+
+# gcc alone is not enough for cgo: Debian's gcc does without the C library's headers.
+compiles_c() { echo '#include <stdlib.h>' | gcc -E -; }
+
+check() {
+	missing=()
+	need go golang-go -- command -v go
+	need make make -- command -v make
+	need 'gcc with libc headers, for the race detector' gcc libc6-dev -- compiles_c
+	# Servers that later parts test against go here: need redis-server redis-server -- command -v redis-server
+}
+
+check
+if [ ${#missing[@]} -gt 0 ]; then
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+		echo "tools: install these first: ${missing[*]}" >&2
+		exit 1
+	fi
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+	check
+	if [ ${#missing[@]} -gt 0 ]; then
+		echo "tools: still missing after apt-get: ${missing[*]}" >&2
+		exit 1
+	fi
+fi
+go version # a Go older than go.mod wants says so itself
