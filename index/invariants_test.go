@@ -1,0 +1,40 @@
+package index
+
+import "fmt"
+
+// checkInvariants walks the whole index and returns the first contradiction it finds. It
+// needs all writers to be quiet.
+func (x *Index[T]) checkInvariants() error {
+	var err error
+	x.All(func(g *Group[T]) bool {
+		err = g.checkInvariants()
+		if err == nil && x.Find(g.digest, g.partial) != g {
+			err = fmt.Errorf("index: a mapped group is not what Find returns for its key")
+		}
+		return err == nil
+	})
+	return err
+}
+
+func (g *Group[T]) checkInvariants() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.mu.mapped || g.revoked.Load() {
+		return fmt.Errorf("index: a group in the map has mapped=%v revoked=%v", g.mu.mapped, g.revoked.Load())
+	}
+	count := 0
+	var prev *Node[T]
+	for n := g.newest.Load(); n != nil; n = n.next.Load() {
+		if n.group != g || n.prev != prev {
+			return fmt.Errorf("index: node %d of a group of %d has wrong links", count, g.mu.count)
+		}
+		prev = n
+		if count++; count > g.mu.count {
+			break
+		}
+	}
+	if count != g.mu.count || g.mu.oldest != prev || count == 0 {
+		return fmt.Errorf("index: a group counts %d nodes and links %d (or its oldest is wrong)", g.mu.count, count)
+	}
+	return nil
+}
