@@ -113,7 +113,8 @@ func (x *Index[T]) LockOf(n *Node[T]) *Group[T] {
 	return x.Lock(n.group.digest, n.group.partial)
 }
 
-// LockExisting returns the locked group of a partial key, or nil if it has no sessions.
+// LockExisting returns the locked group of a partial key, or nil if it has none. A group that
+// another Lock has just made may still be empty.
 func (x *Index[T]) LockExisting(digest uint64, partial string) *Group[T] {
 	for {
 		g := x.Find(digest, partial)
@@ -173,7 +174,7 @@ func (x *Index[T]) Len() int {
 	for _, m := range x.maps {
 		n += m.Size()
 	}
-	return n
+	return max(n, 0) // a map counts after the fact, and may be below zero for an instant
 }
 
 // All calls yield with every mapped group until it returns false. It is weakly consistent

@@ -203,8 +203,8 @@ func (w *Wheel) DueWithin(budget *int) (slot uint32, ok bool) {
 //
 // Next is the earliest deadline exactly, with two exceptions in which it is earlier: after a Cancel
 // or a re-schedule, for as long as the slot's old bucket has been neither empty nor reached, and for
-// deadlines more than 63 * 2^30 ticks after the time at which Due last returned false. Waking then is
-// cheap and makes the following Next better.
+// slots that were filed more than 63 * 2^30 ticks ahead of the time at which Due had last returned
+// false. Waking then is cheap and makes the following Next better.
 func (w *Wheel) Next() (at Tick, ok bool) {
 	if w.nodes[opened].next != opened {
 		return w.now.tick(), true
@@ -236,7 +236,7 @@ func (w *Wheel) All() iter.Seq2[uint32, Tick] {
 }
 
 // Upcoming yields the slots that are due at the tick after the last Advance, and may yield others: it
-// yields what shares their lists. It takes none out. An owner whose clock is finer than a tick finds
+// yields what shares their lists. It takes none out, and is complete once Due has returned false. An owner whose clock is finer than a tick finds
 // with it what is over already and not due yet. The loop's body must not change the Wheel.
 func (w *Wheel) Upcoming() iter.Seq[uint32] {
 	return func(yield func(slot uint32) bool) {
