@@ -1,0 +1,121 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// A Key names a session, as fastcache.Key does.
+type Key struct{ Partial, ID string }
+
+// String shortens long parts: the universe has keys of 64 KiB.
+func (k Key) String() string { return fmt.Sprintf("{%s %s}", short(k.Partial), short(k.ID)) }
+
+func short(s string) string {
+	if len(s) <= 12 {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprintf("%q…%d", s[:4], len(s))
+}
+
+// An Entry is what Peek and Entries show. Expires counts from the birth of the cache.
+type Entry struct {
+	Key     Key
+	Value   uint64
+	Expires time.Duration
+}
+
+// A Removal is one report of OnRemove. At is when it was delivered, from the birth of the cache.
+type Removal struct {
+	Key    Key
+	Value  uint64
+	Reason Reason
+	At     time.Duration
+}
+
+// Reason has the numbers of fastcache.Reason.
+type Reason uint8
+
+// The reasons, in fastcache's order.
+const (
+	Deleted Reason = iota + 1
+	Taken
+	Replaced
+	Expired
+	Evicted
+	Quota
+	Revoked
+	Cleared
+	Closed
+)
+
+var reasonNames = []string{"none", "deleted", "taken", "replaced", "expired", "evicted", "quota",
+	"revoked", "cleared", "closed"}
+
+func (r Reason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("Reason(%d)", uint8(r))
+}
+
+// The errors of Update, into which a Subject translates its own.
+var (
+	ErrClosed     = errors.New("model: closed")
+	ErrTooHeavy   = errors.New("model: too heavy")
+	ErrKeyTooLong = errors.New("model: key too long")
+	ErrBadTTL     = errors.New("model: bad TTL")
+	ErrBadWeight  = errors.New("model: bad weight")
+)
+
+// MaxKeyPart is the largest legal length of a part of a key.
+const MaxKeyPart = 64 << 10
+
+// Tick is how much later than its deadline a session may at most be removed and reported.
+const Tick = time.Duration(1 << 24)
+
+// A Config tells the reference how the subject was set up. Here zero means "none" for
+// MaxSessions too; TTL must be positive.
+type Config struct {
+	MaxSessions   int
+	MaxPerPartial int
+	MaxWeight     int64
+	TTL           time.Duration
+	IdleTTL       time.Duration
+	InvalidateAll bool
+	NoIndex       bool
+	Reports       bool // removals are reported; without, the driver infers them from All
+	OneShard      bool // all sessions share one eviction order, so a demoted one is the next victim
+}
+
+// A Subject is a cache under test. Its values are those of Config.Weigh's argument: see WeightOf.
+type Subject interface {
+	Lookup(Key) (uint64, bool)
+	Peek(Key) (Entry, bool)
+	Update(Key, uint64) error
+	UpdateTTL(Key, uint64, time.Duration) error
+	Delete(Key) bool
+	Take(Key) (uint64, bool)
+	SelectSession(partial string) iter.Seq2[Key, uint64]
+	TakeNewest(partial string) (Key, uint64, bool)
+	TakeNewestKeepLast(partial string) (Key, uint64, bool)
+	DeletePartial(partial string) int
+	Demote(Key) bool
+	All() iter.Seq2[Key, uint64]
+	Entries() iter.Seq[Entry]
+	Foldl(func(Key, uint64))
+	Size() int
+	Clear() int
+	Close() error
+
+	// Sleep moves time forward. Timers that are due at the new time may or may not have run.
+	Sleep(time.Duration)
+
+	// Settle waits until due timers have run and all reports are delivered.
+	Settle()
+
+	// Reports returns the removals delivered since the last call, in the order of delivery.
+	Reports() []Removal
+}
