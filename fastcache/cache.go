@@ -1,0 +1,277 @@
+package fastcache
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"math"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/puzpuzpuz/xsync/v3"
+
+	"github.com/sessioncache/sessioncache/index"
+)
+
+const (
+	// sessionsPerShard is how many sessions one shard is meant to hold: its growth copies
+	// that many pointers under its lock, and a cache up to this size has one shard.
+	sessionsPerShard = 4096
+
+	// unboundedShards serve a cache whose count has no bound; 64 of them grow to a million
+	// sessions with 16384 each, and cost a small cache half a megabyte at most.
+	unboundedShards = 64
+	maxShards       = 4096
+)
+
+// A Cache holds sessions by {partial key, session id} until they expire, are removed, or
+// make room for others. V should be a pointer or another small value; the cache shares it
+// with its callers and never copies what it points at.
+//
+// All methods are safe for concurrent use. Lookup takes no lock; every other method takes
+// the lock of one shard at a time, for at most 256 sessions of work, and none holds a lock
+// while it runs the caller's code. Lookup, Update, Delete, Take, TakeNewest and
+// DeletePartial are linearizable; iteration and Size are weakly consistent. See
+// docs/concurrency.md.
+//
+// The zero Cache is not usable; call New. A Cache must not be copied. Close ends it; one
+// that is garbage is collected without Close.
+type Cache[V any] struct {
+	cfg   Config[V]
+	seed  maphash.Seed
+	birth time.Time
+	index *index.Index[entry[V]] // nil with NoIndex
+
+	// hashMask is all ones but in tests, which make digests collide with it.
+	hashMask   uint64
+	shards     []shard[V] // by the top bits of the digest
+	shardShift uint       // 64 - log2(len(shards))
+	maxPlaces  int64
+	maxWeight  int64
+	clocked    bool // every Lookup reads the clock
+
+	hits, misses *xsync.Counter // nil without RecordStats
+
+	alarm alarm
+
+	places atomic.Int64 // taken by residents and by newcomers on their way
+	weight atomic.Int64 // likewise
+	panics atomic.Uint64
+
+	overflow struct {
+		sync.Mutex     // first in the lock order: taken with no other lock held
+		hand       int // the shard to take from next
+	}
+	closing atomic.Bool
+	closed  chan struct{} // closed when Close is through
+}
+
+// New returns an empty cache: OTP's init/1. The error names every faulty field of cfg. New
+// starts no goroutine and no timer.
+func New[V any](cfg Config[V]) (*Cache[V], error) {
+	cfg, err := cfg.validate()
+	if err != nil {
+		return nil, err
+	}
+	return newCache(cfg, shardsFor(cfg.MaxSessions)), nil
+}
+
+// shardsFor returns the number of shards, a power of two, for a bound on the count.
+func shardsFor(maxSessions int) int {
+	if maxSessions == 0 {
+		return unboundedShards
+	}
+	return min(1<<bits.Len(uint((maxSessions-1)/sessionsPerShard)), maxShards)
+}
+
+func newCache[V any](cfg Config[V], shards int) *Cache[V] {
+	c := &Cache[V]{
+		cfg:        cfg,
+		seed:       maphash.MakeSeed(),
+		birth:      time.Now(),
+		hashMask:   math.MaxUint64,
+		shards:     make([]shard[V], shards),
+		shardShift: uint(64 - bits.TrailingZeros(uint(shards))),
+		maxPlaces:  math.MaxInt64,
+		maxWeight:  math.MaxInt64,
+		clocked:    cfg.ExactClock || cfg.IdleTTL > 0,
+	}
+	if cfg.MaxSessions > 0 {
+		c.maxPlaces = int64(cfg.MaxSessions)
+	}
+	if cfg.MaxWeight > 0 {
+		c.maxWeight = cfg.MaxWeight
+	}
+	if !cfg.NoIndex {
+		c.index = index.New[entry[V]](shards * sessionsPerShard)
+	}
+	if cfg.RecordStats {
+		c.hits, c.misses = xsync.NewCounter(), xsync.NewCounter()
+	}
+	c.closed = make(chan struct{})
+	c.alarm.horizon.Store(idleHorizon)
+	c.alarm.quiet.L = &c.alarm.mu.Mutex
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.idle.L = &s.mu.Mutex
+		s.next.Store(never)
+		s.resetLocked()
+	}
+	return c
+}
+
+// digests returns the digest that keys the map and the one that keys the index. Peers
+// choose session ids and XXH64 collides on demand for every seed, so it never sees their
+// bytes: it combines two halves that maphash made under the cache's secret seed.
+func (c *Cache[V]) digests(key Key) (digest, partial uint64) {
+	var halves [16]byte
+	partial = maphash.String(c.seed, key.Partial)
+	binary.LittleEndian.PutUint64(halves[:8], partial)
+	binary.LittleEndian.PutUint64(halves[8:], maphash.String(c.seed, key.ID))
+	return xxhash.Sum64(halves[:]) & c.hashMask, partial & c.hashMask
+}
+
+func (c *Cache[V]) shardOf(digest uint64) *shard[V] { return &c.shards[digest>>c.shardShift] }
+
+// Lookup returns the session of a key, if it is alive: OTP's lookup/2. It takes no lock,
+// does not allocate, writes to shared memory only to count the first few uses of a session,
+// and reads the clock only for a session that is about to expire (always with ExactClock or
+// IdleTTL). It is linearizable, lock-free and costs O(1).
+func (c *Cache[V]) Lookup(key Key) (V, bool) {
+	digest, _ := c.digests(key)
+	n := c.find(digest, key)
+	for n != nil {
+		if c.use(n) {
+			if c.hits != nil {
+				c.hits.Inc()
+			}
+			return n.Item.value, true
+		}
+		n = c.findNewer(digest, key, n)
+	}
+	if c.misses != nil {
+		c.misses.Inc()
+	}
+	var none V
+	return none, false
+}
+
+// find returns what the table has for a key, alive or not, or nil.
+func (c *Cache[V]) find(digest uint64, key Key) *node[V] {
+	return c.shardOf(digest).table.Load().find(uint32(digest), key)
+}
+
+// findNewer returns what the table has for a key if that is no longer n, which the caller
+// found there and found over: n may have been replaced long before its deadline passed, and
+// then the key was never absent.
+func (c *Cache[V]) findNewer(digest uint64, key Key, n *node[V]) *node[V] {
+	if newer := c.find(digest, key); newer != n {
+		return newer
+	}
+	return nil
+}
+
+// use reports whether a node that a Lookup found is alive, and notes the use.
+func (c *Cache[V]) use(n *node[V]) bool {
+	e := &n.Item
+	// until before horizon: whoever stored this until lowered the horizon for it, or has
+	// not yet and the horizon is larger, which makes us read the clock.
+	u := e.until.Load()
+	if u <= 0 {
+		return false
+	}
+	if (c.clocked || uint64(u) <= c.alarm.horizon.Load()) && !c.useByClock(n, u) {
+		return false
+	}
+	if revoked(n) {
+		return false
+	}
+	e.used()
+	return true
+}
+
+// useByClock is use for a session that may be over: it reads the clock and, with IdleTTL,
+// moves the idle deadline.
+func (c *Cache[V]) useByClock(n *node[V], until int64) bool {
+	now := c.now()
+	idle := int64(c.cfg.IdleTTL)
+	if idle == 0 {
+		return now < until
+	}
+	for now >= until {
+		// A slower Lookup that read the clock in time may be about to move until. It must
+		// not bring back what we say is gone; if it has, we look again.
+		if n.Item.until.CompareAndSwap(until, -int64(Expired)) {
+			return false
+		}
+		if until = n.Item.until.Load(); until <= 0 {
+			return false
+		}
+	}
+	moved := min(after(now, c.cfg.IdleTTL), n.Item.extra.deadline)
+	if gain := moved - until; gain > 0 && (gain >= idle/64 || moved == n.Item.extra.deadline) {
+		// On a lost race another Lookup moved it as far, or the session went this instant,
+		// after we found it alive.
+		n.Item.until.CompareAndSwap(until, moved)
+	}
+	return true
+}
+
+// Peek returns a session with its deadline, and is not a use: it neither moves the idle
+// deadline nor counts for eviction or Stats. It takes no lock and reads the clock.
+func (c *Cache[V]) Peek(key Key) (Entry[V], bool) {
+	digest, _ := c.digests(key)
+	for n := c.find(digest, key); n != nil; n = c.findNewer(digest, key, n) {
+		if e, ok := c.entryOf(n); ok {
+			return e, true
+		}
+	}
+	return Entry[V]{}, false
+}
+
+// entryOf returns a node's entry if it is alive now.
+func (c *Cache[V]) entryOf(n *node[V]) (Entry[V], bool) {
+	wall := time.Now()
+	now := int64(wall.Sub(c.birth))
+	until := n.Item.until.Load()
+	if until <= now || revoked(n) {
+		return Entry[V]{}, false
+	}
+	// From the present wall time, so that a step of the clock since birth does not count.
+	return Entry[V]{keyOf(n), n.Item.value, wall.Add(time.Duration(until - now))}, true
+}
+
+// Size returns the number of sessions: OTP's size/1. It costs one load. It may count
+// sessions that expired a tick (16.8 ms) ago or are on their way in or out.
+func (c *Cache[V]) Size() int { return int(c.places.Load()) }
+
+// Close removes all sessions and ends the cache: OTP's terminate/1. It waits for a running
+// expiry pass and for the reports of what it removed, so it must not be called by OnRemove.
+// It always returns nil; further calls wait for the first and do nothing. Afterwards Lookup
+// misses and Update returns ErrClosed.
+func (c *Cache[V]) Close() error {
+	if !c.closing.CompareAndSwap(false, true) {
+		<-c.closed // not a lock: under synctest such a wait would not count as blocked
+		return nil
+	}
+	defer close(c.closed)
+	c.stopTimer()
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.mu.closed = true
+		c.unlock(s)
+	}
+	c.clearAll(Closed, nil, Key{})
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		for s.mu.delivering {
+			s.idle.Wait()
+		}
+		s.mu.Unlock()
+	}
+	return nil
+}

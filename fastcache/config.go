@@ -1,0 +1,144 @@
+package fastcache
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	// DefaultMaxSessions is the count bound of a Config that sets neither MaxSessions nor
+	// MaxWeight: the default of OpenSSL's and Java's session caches.
+	DefaultMaxSessions = 20480
+
+	// DefaultTTL is the life of a session whose Update names none: OTP's session_lifetime,
+	// and the longest that RFC 5246 (F.1.4) suggests.
+	DefaultTTL = 24 * time.Hour
+
+	// MaxKeyPart is the largest length of each part of a Key, in bytes.
+	MaxKeyPart = 64 << 10
+)
+
+// Errors that callers compare with errors.Is.
+var (
+	// ErrClosed is returned by Update after Close.
+	ErrClosed = errors.New("fastcache: cache is closed")
+
+	// ErrTooHeavy is returned by Update when the session alone weighs more than MaxWeight.
+	// The session that the key had before stays.
+	ErrTooHeavy = errors.New("fastcache: session weighs more than MaxWeight")
+
+	// ErrKeyTooLong is returned by Update when a part of the key exceeds MaxKeyPart bytes.
+	ErrKeyTooLong = errors.New("fastcache: part of the key is longer than 64 KiB")
+
+	// ErrBadTTL is returned by UpdateTTL when the TTL is zero or negative.
+	ErrBadTTL = errors.New("fastcache: TTL is not positive")
+
+	// ErrBadWeight is returned by Update when Weigh returns a negative weight.
+	ErrBadWeight = errors.New("fastcache: Weigh returned a negative weight")
+)
+
+// Overflow says what makes room for a new session when the cache is full.
+type Overflow uint8
+
+const (
+	// EvictOne removes as few sessions as the newcomer needs, the least promising first.
+	EvictOne Overflow = iota
+
+	// InvalidateAll is OTP's documented rule: the newcomer stays, all other sessions go,
+	// whatever life they have left.
+	InvalidateAll
+)
+
+// Config sets up a Cache. The zero value is a good server cache: 20480 sessions of
+// 24 hours, indexed by partial key. A Config is read once, by New.
+type Config[V any] struct {
+	// MaxSessions bounds the number of sessions, exactly. Zero means DefaultMaxSessions,
+	// or no bound on the count where MaxWeight is set.
+	MaxSessions int
+
+	// MaxPerPartial bounds the sessions of one partial key; over it, that key's oldest
+	// session goes. Zero means no such quota. It needs the index.
+	MaxPerPartial int
+
+	// MaxWeight bounds the sum of the weights of all sessions, exactly, in the unit that
+	// Weigh uses. Zero means no such bound. It needs Weigh.
+	MaxWeight int64
+
+	// Weigh returns a session's weight. It is called once per Update, in the caller's
+	// goroutine, outside all locks. A negative weight makes Update fail with ErrBadWeight.
+	Weigh func(key Key, value V) int64
+
+	// TTL is how long a session may be resumed after its Update. Zero means DefaultTTL.
+	// It is a default, not a cap: UpdateTTL may name more.
+	TTL time.Duration
+
+	// IdleTTL, if set, ends a session earlier when no Lookup found it for this long. A
+	// session may idle out up to IdleTTL/64 early, never late. Every Lookup then reads
+	// the clock.
+	IdleTTL time.Duration
+
+	// Overflow says what makes room when a bound is reached.
+	Overflow Overflow
+
+	// OnRemove, if set, is told of every session that leaves the cache, exactly once, and
+	// of every version that Update replaces. It runs in a goroutine of its own, outside
+	// all locks, perhaps after the call that caused it returned; for one key in order,
+	// and never twice at once per shard (for one key, therefore, never). It may call every
+	// method but Close. A panic is counted in Stats and delivery goes on. A slow OnRemove
+	// delays no caller; its queue grows, which Stats shows.
+	OnRemove func(Removal[V])
+
+	// NoIndex leaves out the index by partial key, for keys without one: an Update is
+	// cheaper, SelectSession and DeletePartial scan the cache, TakeNewest and
+	// TakeNewestKeepLast panic, and MaxPerPartial is an error.
+	NoIndex bool
+
+	// ExactClock makes every Lookup read the clock, so that promise 1 holds even after a
+	// stop of the whole process (SIGSTOP, a frozen VM) of more than a second.
+	ExactClock bool
+
+	// RecordStats counts the hits and misses of Lookup. Off, they cost nothing.
+	RecordStats bool
+}
+
+// validate reports every faulty field at once and returns cfg with its defaults filled in.
+func (cfg Config[V]) validate() (Config[V], error) {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if cfg.MaxSessions < 0 {
+		fault("MaxSessions is %d; want at least 1, or 0 for the default", cfg.MaxSessions)
+	}
+	if cfg.MaxPerPartial < 0 {
+		fault("MaxPerPartial is %d; want at least 1, or 0 for no quota", cfg.MaxPerPartial)
+	}
+	if cfg.MaxPerPartial > 0 && cfg.NoIndex {
+		fault("MaxPerPartial is %d with NoIndex; a quota needs the index", cfg.MaxPerPartial)
+	}
+	if cfg.MaxWeight < 0 {
+		fault("MaxWeight is %d; want at least 1, or 0 for no bound", cfg.MaxWeight)
+	}
+	if cfg.MaxWeight > 0 && cfg.Weigh == nil {
+		fault("MaxWeight is %d and Weigh is nil; a bound on the weight needs Weigh", cfg.MaxWeight)
+	}
+	if cfg.TTL < 0 {
+		fault("TTL is %v; want more than 0, or 0 for 24h", cfg.TTL)
+	}
+	if cfg.IdleTTL < 0 {
+		fault("IdleTTL is %v; want more than 0, or 0 for none", cfg.IdleTTL)
+	}
+	if cfg.Overflow > InvalidateAll {
+		fault("Overflow is %d; want EvictOne or InvalidateAll", cfg.Overflow)
+	}
+	if len(faults) > 0 {
+		return cfg, errors.New("fastcache: " + strings.Join(faults, "; "))
+	}
+	if cfg.MaxSessions == 0 && cfg.MaxWeight == 0 {
+		cfg.MaxSessions = DefaultMaxSessions
+	}
+	if cfg.TTL == 0 {
+		cfg.TTL = DefaultTTL
+	}
+	return cfg, nil
+}

@@ -1,0 +1,124 @@
+package fastcache_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+)
+
+func TestConfigNamesEveryFault(t *testing.T) {
+	_, err := fastcache.New(fastcache.Config[int]{MaxSessions: -1, MaxPerPartial: -2, MaxWeight: -3, TTL: -4, IdleTTL: -5, Overflow: 7})
+	if err == nil {
+		t.Fatal("New accepts negative bounds")
+	}
+	if !strings.HasPrefix(err.Error(), "fastcache: ") {
+		t.Errorf("the error %q does not name its package", err)
+	}
+	for _, want := range []string{"MaxSessions is -1", "MaxPerPartial is -2", "MaxWeight is -3", "TTL is -4ns", "IdleTTL is -5ns", "Overflow is 7"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %q; want it to say %q", err, want)
+		}
+	}
+}
+
+func TestConfigOfOneFaultNamesThatOne(t *testing.T) {
+	weigh := func(fastcache.Key, int) int64 { return 1 }
+	for _, tc := range []struct {
+		name string
+		cfg  fastcache.Config[int]
+		want string // part of the error; empty: none
+	}{
+		{name: "zero", cfg: fastcache.Config[int]{}},
+		{name: "all set", cfg: fastcache.Config[int]{MaxSessions: 1, MaxPerPartial: 1, MaxWeight: 1, Weigh: weigh, TTL: 1, IdleTTL: 1,
+			Overflow: fastcache.InvalidateAll, ExactClock: true, RecordStats: true}},
+		{name: "weighed without a bound", cfg: fastcache.Config[int]{Weigh: weigh}},
+		{name: "largest", cfg: fastcache.Config[int]{MaxSessions: math.MaxInt, MaxWeight: math.MaxInt64, Weigh: weigh, TTL: math.MaxInt64, IdleTTL: math.MaxInt64}},
+		{name: "bound without Weigh", cfg: fastcache.Config[int]{MaxWeight: 1}, want: "MaxWeight is 1 and Weigh is nil"},
+		{name: "quota without index", cfg: fastcache.Config[int]{MaxPerPartial: 3, NoIndex: true}, want: "MaxPerPartial is 3 with NoIndex"},
+		{name: "unknown overflow", cfg: fastcache.Config[int]{Overflow: 2}, want: "Overflow is 2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := fastcache.New(tc.cfg)
+			if tc.want == "" {
+				if err != nil {
+					t.Fatalf("New = %v", err)
+				}
+				put(t, c, key("p", 1), 1)
+				c.Close()
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), ";") && strings.Count(err.Error(), " is ") > 2 {
+				t.Errorf("New = %v; want an error that says %q alone", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestConfigDefaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := fastcache.New(fastcache.Config[int]{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for i := range fastcache.DefaultMaxSessions + 10 {
+			put(t, c, key("p", i), i)
+		}
+		if c.Size() != 20480 {
+			t.Errorf("Size() = %d; want the default bound of 20480", c.Size())
+		}
+		time.Sleep(24*time.Hour - 1)
+		if c.Stats().Expired != 0 {
+			t.Error("sessions expired before the default TTL of 24 h")
+		}
+		time.Sleep(tick + 1)
+		synctest.Wait()
+		if c.Size() != 0 {
+			t.Errorf("Size() = %d after the default TTL of 24 h", c.Size())
+		}
+	})
+	w, err := fastcache.New(fastcache.Config[int]{MaxWeight: 1 << 40, Weigh: func(fastcache.Key, int) int64 { return 1 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for i := range fastcache.DefaultMaxSessions + 10 {
+		put(t, w, key("p", i), i)
+	}
+	if w.Size() != fastcache.DefaultMaxSessions+10 {
+		t.Errorf("Size() = %d; want no bound on the count where MaxWeight is set", w.Size())
+	}
+}
+
+func TestStatsCountHitsAndMisses(t *testing.T) {
+	for _, record := range []bool{true, false} {
+		c := open(t, layouts()[0], fastcache.Config[int]{RecordStats: record, MaxWeight: 1000,
+			Weigh: func(_ fastcache.Key, v int) int64 { return int64(v) }})
+		put(t, c, key("p", 1), 7)
+		put(t, c, key("p", 2), 8)
+		put(t, c, key("q", 1), 9)
+		for range 5 {
+			c.Lookup(key("p", 1))
+		}
+		for range 3 {
+			c.Lookup(key("p", 99))
+		}
+		c.Peek(key("p", 1)) // not a use
+		c.Peek(key("p", 99))
+		st := c.Stats()
+		hits, misses := uint64(5), uint64(3)
+		if !record {
+			hits, misses = 0, 0
+		}
+		if st.Hits != hits || st.Misses != misses {
+			t.Errorf("RecordStats %v: %d hits, %d misses; want %d, %d", record, st.Hits, st.Misses, hits, misses)
+		}
+		if st.Sessions != 3 || st.PartialKeys != 2 || st.Weight != 24 || st.Inserted != 3 || st.PendingReports != 0 {
+			t.Errorf("Stats = %+v; want 3 sessions of 2 partial keys and weight 24", st)
+		}
+	}
+}

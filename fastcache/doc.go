@@ -1,0 +1,21 @@
+// Package fastcache is an in-memory cache for TLS sessions, or for anything else that is
+// kept by {partial key, id}, has a deadline, and is selected or revoked by its partial key:
+// a host, a user, a tenant.
+//
+//   - Lookups take no lock, allocate nothing, and normally read no clock.
+//   - A session is never returned at or after its deadline, and leaves memory within a tick
+//     of 16.8 ms with no reader's help. An idle cache wakes nobody.
+//   - The bounds on count, weight and sessions per partial key hold exactly. There is no
+//     write buffer: when Update returns, the session is visible, indexed and scheduled.
+//   - DeletePartial revokes all sessions of a partial key with one store, whatever their
+//     number; Take and TakeNewest hand a session to at most one caller.
+//   - Session ids that a peer chooses cannot flood the table.
+//
+// It is the counterpart of Erlang/OTP's behaviour ssl_session_cache_api; docs/otp.md maps
+// the callbacks. docs/concurrency.md says what each operation promises, docs/architecture.md
+// how it is built.
+//
+// When not to use it: for keys without a group and without deadlines a plain concurrent map
+// is smaller. For values that must be computed once for many waiters, or refreshed in the
+// background, a loading cache does more.
+package fastcache

@@ -1,0 +1,90 @@
+package fastcache_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+)
+
+// The first example of the README.
+func Example() {
+	cache, err := fastcache.New(fastcache.Config[*Session]{MaxSessions: 100_000, TTL: time.Hour})
+	if err != nil {
+		panic(err)
+	}
+	defer cache.Close()
+
+	key := fastcache.Key{Partial: "example.net:443", ID: "b3f1"}
+	cache.Update(key, &Session{Cipher: "TLS_AES_128_GCM_SHA256"})
+	if s, ok := cache.Lookup(key); ok {
+		fmt.Println("resumes with", s.Cipher)
+	}
+	fmt.Println("revoked:", cache.DeletePartial("example.net:443"))
+	// Output:
+	// resumes with TLS_AES_128_GCM_SHA256
+	// revoked: 1
+}
+
+// A Session stands for what the examples cache.
+type Session struct{ Cipher string }
+
+func ExampleCache_SelectSession() {
+	cache, _ := fastcache.New(fastcache.Config[string]{})
+	defer cache.Close()
+	for _, id := range []string{"1", "2", "3"} {
+		cache.Update(fastcache.Key{Partial: "example.net:443", ID: id}, "session "+id)
+	}
+	cache.Update(fastcache.Key{Partial: "example.org:443", ID: "4"}, "session 4")
+
+	for key, session := range cache.SelectSession("example.net:443") {
+		fmt.Println(key.ID, session)
+	}
+	// Output:
+	// 3 session 3
+	// 2 session 2
+	// 1 session 1
+}
+
+func ExampleCache_TakeNewest() {
+	cache, _ := fastcache.New(fastcache.Config[string]{})
+	defer cache.Close()
+	cache.Update(fastcache.Key{Partial: "example.net:443", ID: "1"}, "old ticket")
+	cache.Update(fastcache.Key{Partial: "example.net:443", ID: "2"}, "new ticket")
+
+	_, ticket, _ := cache.TakeNewest("example.net:443")
+	fmt.Println(ticket)
+	_, ticket, _ = cache.TakeNewest("example.net:443")
+	fmt.Println(ticket)
+	_, _, ok := cache.TakeNewest("example.net:443")
+	fmt.Println(ok)
+	// Output:
+	// new ticket
+	// old ticket
+	// false
+}
+
+func ExampleConfig_onRemove() {
+	reports := make(chan fastcache.Removal[string])
+	cache, _ := fastcache.New(fastcache.Config[string]{
+		MaxSessions: 1,
+		OnRemove:    func(r fastcache.Removal[string]) { reports <- r },
+	})
+	cache.Update(fastcache.Key{Partial: "a", ID: "1"}, "first")
+	cache.Update(fastcache.Key{Partial: "a", ID: "2"}, "second") // there is room for one
+
+	r := <-reports
+	fmt.Println(r.Value, r.Reason)
+	// Output: first evicted
+}
+
+func ExampleFoldl() {
+	cache, _ := fastcache.New(fastcache.Config[int]{})
+	defer cache.Close()
+	for i := range 5 {
+		cache.Update(fastcache.Key{Partial: "a", ID: fmt.Sprint(i)}, i)
+	}
+	sum := fastcache.Foldl(cache, func(_ fastcache.Key, value, acc int) int { return acc + value }, 0)
+	fmt.Println(sum)
+	// Output: 10
+}

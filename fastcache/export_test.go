@@ -1,0 +1,245 @@
+package fastcache
+
+import (
+	"fmt"
+	"maps"
+	"math"
+
+	"github.com/sessioncache/sessioncache/timerwheel"
+)
+
+// The hashes that every suite runs under: HashGood as in production, the others force
+// digests to collide, in the table and in the choice of shard.
+const (
+	HashGood      = uint64(math.MaxUint64)
+	HashConstant  = uint64(0)
+	HashTruncated = uint64(3<<62 | 0xf) // four shards and sixteen tags, all in one home bucket
+)
+
+// NewForTest is New with a number of shards, a power of two, and a mask over the digest.
+func NewForTest[V any](cfg Config[V], shards int, hashMask uint64) *Cache[V] {
+	cfg, err := cfg.validate()
+	if err != nil {
+		panic(err)
+	}
+	c := newCache(cfg, shards)
+	c.hashMask = hashMask
+	return c
+}
+
+// MaxWorkForTest returns the largest number of sessions worked on under one hold of a lock.
+func (c *Cache[V]) MaxWorkForTest() int {
+	most := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		most = max(most, s.mu.maxWork)
+		s.mu.Unlock()
+	}
+	return most
+}
+
+// ShardsForTest returns the number of shards.
+func (c *Cache[V]) ShardsForTest() int { return len(c.shards) }
+
+// CheckInvariantsForTest holds table, slots, wheel, queues, index and counters against each
+// other and returns the first contradiction. It needs the cache to be quiet.
+func (c *Cache[V]) CheckInvariantsForTest() error {
+	residents, weight := 0, int64(0)
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		w, err := s.checkLocked(c)
+		residents += s.mu.resident
+		s.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("shard %d of %d: %w", i, len(c.shards), err)
+		}
+		weight += w
+	}
+	if got := int(c.places.Load()); got != residents {
+		return fmt.Errorf("%d places taken by %d residents", got, residents)
+	}
+	if got := c.weight.Load(); got != weight {
+		return fmt.Errorf("weight is %d, the residents weigh %d", got, weight)
+	}
+	if c.index == nil {
+		return nil
+	}
+	linked := 0
+	for g := range c.index.All {
+		for n := g.Newest(); n != nil; n = n.Next() {
+			if err := c.checkLinked(n); err != nil {
+				return err
+			}
+			linked++
+		}
+	}
+	if linked != residents {
+		return fmt.Errorf("the index links %d nodes, %d are resident", linked, residents)
+	}
+	return nil
+}
+
+// checkLinked checks that an indexed node is a resident, and found under its key.
+func (c *Cache[V]) checkLinked(n *node[V]) error {
+	digest, partial := c.digests(keyOf(n))
+	s := c.shardOf(digest)
+	if found := s.table.Load().find(uint32(digest), keyOf(n)); found != n {
+		return fmt.Errorf("an indexed node is not what its key finds in the table")
+	}
+	if g := n.Group(); g.Revoked() || c.index.Find(partial, g.Partial()) != g {
+		return fmt.Errorf("a linked node's group is revoked or not mapped")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slot := n.Item.slot; s.mu.bySlot[slot] != n {
+		return fmt.Errorf("an indexed node is not in its slot %d", slot)
+	}
+	return nil
+}
+
+// checkLocked checks one shard and returns the weight of its residents.
+func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
+	m := &s.mu
+	t := s.table.Load()
+	if err := t.check(m.resident); err != nil {
+		return 0, err
+	}
+	if err := t.checkOverflow(&m.slots); err != nil {
+		return 0, err
+	}
+	deadlines := map[uint32]timerwheel.Tick{}
+	if m.wheel != nil {
+		deadlines = maps.Collect(m.wheel.All())
+	}
+	free := 0
+	for slot := m.free; slot != noSlot; slot = m.hash[slot] {
+		if free++; free > len(m.bySlot) || m.bySlot[slot] != nil {
+			return 0, fmt.Errorf("slot %d is in the free list and taken, or the list is a ring", slot)
+		}
+	}
+	queued := 0
+	for slot, n := range m.bySlot {
+		if n == nil {
+			if m.queue.in(uint32(slot)) != unqueued {
+				return 0, fmt.Errorf("free slot %d is queued", slot)
+			}
+			continue
+		}
+		if err := s.checkSlotLocked(c, uint32(slot), n, deadlines); err != nil {
+			return 0, err
+		}
+		queued++
+		if c.cfg.Weigh != nil {
+			weight += m.weight[slot]
+		}
+	}
+	if queued != m.resident || free+queued != len(m.bySlot) {
+		return 0, fmt.Errorf("%d resident, %d slots taken, %d free, %d in all", m.resident, queued, free, len(m.bySlot))
+	}
+	if m.resident > 0 && m.wheel.Len() != m.resident {
+		return 0, fmt.Errorf("%d resident, %d scheduled", m.resident, m.wheel.Len())
+	}
+	if next := s.nextLocked(); s.next.Load() > next {
+		return 0, fmt.Errorf("published next %d is later than the wheel's %d", s.next.Load(), next)
+	}
+	return weight, m.queue.check(m.resident)
+}
+
+func (s *shard[V]) checkSlotLocked(c *Cache[V], slot uint32, n *node[V], deadlines map[uint32]timerwheel.Tick) error {
+	m := &s.mu
+	digest, _ := c.digests(keyOf(n))
+	switch {
+	case n.Item.slot != slot:
+		return fmt.Errorf("the node in slot %d says %d", slot, n.Item.slot)
+	case c.shardOf(digest) != s || m.hash[slot] != uint32(digest):
+		return fmt.Errorf("slot %d has a wrong hash", slot)
+	case s.table.Load().find(uint32(digest), keyOf(n)) != n:
+		return fmt.Errorf("the table does not find the node in slot %d", slot)
+	case m.queue.in(slot) == unqueued:
+		return fmt.Errorf("slot %d is in no queue", slot)
+	}
+	at, ok := deadlines[slot]
+	if until := n.Item.until.Load(); !ok || until > 0 && at > dueTick(until) {
+		return fmt.Errorf("slot %d is not scheduled, or after its deadline", slot)
+	}
+	return nil
+}
+
+// check checks a table's tags and overflow counts.
+func (t *table[V]) check(resident int) error {
+	nodes := 0
+	for i := range t.buckets {
+		b := &t.buckets[i]
+		for j := range b.nodes {
+			tag := b.word.Load() >> (8 * j) & 0xff
+			if (tag == 0) != (b.nodes[j].Load() == nil) {
+				return fmt.Errorf("bucket %d place %d: tag %#x does not match the node", i, j, tag)
+			}
+			if tag != 0 {
+				nodes++
+			}
+		}
+	}
+	if nodes != resident {
+		return fmt.Errorf("the table has %d nodes, the shard %d", nodes, resident)
+	}
+	return nil
+}
+
+// checkOverflow recounts, for every bucket, the nodes that were placed beyond it.
+func (t *table[V]) checkOverflow(slots *slots[V]) error {
+	want := make([]uint64, len(t.buckets))
+	for slot, n := range slots.bySlot {
+		if n == nil {
+			continue
+		}
+		for i := t.home(slots.hash[slot]); !t.buckets[i].has(n); i = (i + 1) % len(t.buckets) {
+			want[i]++
+		}
+	}
+	for i := range t.buckets {
+		if got := t.buckets[i].word.Load() >> overflowShift; got != want[i] && got != overflowFull {
+			return fmt.Errorf("bucket %d counts %d nodes beyond it, there are %d", i, got, want[i])
+		}
+	}
+	return nil
+}
+
+func (b *bucket[V]) has(n *node[V]) bool {
+	for j := range b.nodes {
+		if b.nodes[j].Load() == n {
+			return true
+		}
+	}
+	return false
+}
+
+// check walks the queues.
+func (q *queues) check(resident int) error {
+	total := 0
+	for id := spent; id < queueCount; id++ {
+		if len(q.links) == 0 {
+			break
+		}
+		n, newer := 0, noSlot
+		for slot := q.ends[id].newest; slot != noSlot; slot = q.links[slot].older {
+			if q.in(slot) != id || q.links[slot].newer != newer {
+				return fmt.Errorf("queue %d has wrong links at slot %d", id, slot)
+			}
+			newer = slot
+			if n++; n > len(q.links) {
+				return fmt.Errorf("queue %d is a ring", id)
+			}
+		}
+		if n != q.ends[id].len || q.ends[id].oldest != newer {
+			return fmt.Errorf("queue %d links %d slots, counts %d", id, n, q.ends[id].len)
+		}
+		total += n
+	}
+	if total != resident {
+		return fmt.Errorf("%d queued, %d resident", total, resident)
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package fastcache
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// nodeOf returns the node that a key finds in the table.
+func nodeOf[V any](c *Cache[V], key Key) *node[V] {
+	digest, _ := c.digests(key)
+	return c.shardOf(digest).table.Load().find(uint32(digest), key)
+}
+
+// holdTimer plays a timer that is late: it does not run until the test calls wake.
+func holdTimer[V any](c *Cache[V]) {
+	c.alarm.mu.Lock()
+	defer c.alarm.mu.Unlock()
+	c.alarm.mu.timer.Stop() // pending stays: wake takes it off
+}
+
+// What promise 1 excepts: the process stops for longer than the slack, here played by a
+// timer that does not run. Then a Lookup without ExactClock may return what expired
+// meanwhile, until the timer has run; nothing else does, and within the slack not even
+// Lookup.
+func TestPromise1StoppedProcessIsTheException(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ExactClock=%v", exact), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := NewForTest(Config[int]{ExactClock: exact}, 1, HashGood)
+				defer c.Close()
+				early, inSlack, late := Key{"p", "early"}, Key{"p", "in slack"}, Key{"p", "late"}
+				for key, ttl := range map[Key]time.Duration{early: 2 * time.Second, inSlack: 3 * time.Second, late: 5 * time.Second} {
+					if err := c.UpdateTTL(key, 1, ttl); err != nil {
+						t.Fatal(err)
+					}
+				}
+				holdTimer(c) // the stop begins
+				time.Sleep(7 * time.Second)
+				for _, key := range []Key{early, inSlack} {
+					if _, ok := c.Lookup(key); ok {
+						t.Errorf("Lookup(%v) hits; it read no clock though the timer may be late by the slack", key)
+					}
+				}
+				if _, ok := c.Lookup(late); ok == exact {
+					t.Errorf("Lookup(%v) hits: %v with ExactClock %v", late, ok, exact)
+				}
+				if _, ok := c.Peek(late); ok {
+					t.Error("Peek returned an expired session")
+				}
+				for k := range c.SelectSession("p") {
+					t.Errorf("SelectSession shows %v", k)
+				}
+				for k := range c.All() {
+					t.Errorf("All shows %v", k)
+				}
+				if k, _, ok := c.TakeNewest("p"); ok {
+					t.Errorf("TakeNewest returned %v", k)
+				}
+				c.wake() // the stop is over
+				if _, ok := c.Lookup(late); ok || c.Size() != 0 {
+					t.Errorf("Lookup hits: %v, Size() = %d after the timer ran; want a miss and 0", ok, c.Size())
+				}
+			})
+		})
+	}
+}
+
+// A Lookup that finds a session over, by a deadline that another Lookup has moved in time,
+// must not kill it.
+func TestPromise1IdleOutDecidesByThePresentDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{IdleTTL: time.Hour}, 1, HashGood)
+		defer c.Close()
+		key := Key{"p", "a"}
+		if err := c.Update(key, 1); err != nil {
+			t.Fatal(err)
+		}
+		n := nodeOf(c, key)
+		old := n.Item.until.Load()
+		time.Sleep(time.Hour - 1)
+		if _, ok := c.Lookup(key); !ok {
+			t.Fatal("Lookup misses 1 ns before the idle deadline")
+		}
+		time.Sleep(time.Nanosecond)
+		c.useByClock(n, old) // a slower Lookup, which had loaded until before
+		if _, ok := c.Lookup(key); !ok {
+			t.Error("a Lookup killed a session that another had just kept alive")
+		}
+	})
+}
+
+// An Update whose predecessor left its slot while room was made stores a new session: it
+// must not look for the old one's place in the table.
+func TestPromise9ReplaceOfWhatJustWentEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{NoIndex: true, IdleTTL: time.Hour, MaxWeight: 10,
+			Weigh: func(_ Key, v int) int64 { return int64(v) }}, 1, HashGood)
+		defer c.Close()
+		a, b := Key{"p", "a"}, Key{"p", "b"}
+		if err := c.Update(a, 5); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(59 * time.Minute)
+		if err := c.Update(b, 5); err != nil {
+			t.Fatal(err)
+		}
+		c.Lookup(a) // alive until 1h59; the wheel still says 1h
+		holdTimer(c)
+		time.Sleep(30 * time.Minute)
+
+		u := &update[int]{key: a, weight: 8, ttl: time.Hour, now: c.now(), next: never}
+		u.digest, u.partial = c.digests(a)
+		u.fresh = newNode(a, 8, false)
+		u.fresh.Item.extra = new(extra)
+		c.setDeadline(u.fresh, u.now, u.ttl)
+		s := c.shardOf(u.digest)
+		s.mu.Lock()
+		old := nodeOf(c, a)
+		kill(old, Expired, int64(2*time.Hour)) // a Lookup at 2h, which takes no lock
+		out := s.claimLocked(c, u, old)
+		if out == stored && s.mu.bySlot[old.Item.slot] != old && s.replaceLocked(c, u, old) {
+			t.Error("replaced a session that is not there")
+		}
+		c.unlock(s)
+		if err := c.store(u); err != nil {
+			t.Fatal(err)
+		}
+		if v, ok := c.Lookup(a); !ok || v != 8 {
+			t.Errorf("Lookup = %v, %v; want 8", v, ok)
+		}
+		c.wake()
+		if err := c.CheckInvariantsForTest(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Digests depend on a secret seed, so nobody can choose ids that collide, and on where a
+// key's parts end.
+func TestPromise9DigestsAreSecret(t *testing.T) {
+	a, b := NewForTest(Config[int]{}, 1, HashGood), NewForTest(Config[int]{}, 1, HashGood)
+	seen := map[uint64]bool{}
+	for i := range 10_000 {
+		id := fmt.Sprint(i)
+		inA, partialInA := a.digests(Key{"p" + id, id})
+		inB, partialInB := b.digests(Key{"p" + id, id})
+		if inA == inB || partialInA == partialInB {
+			t.Errorf("key %d has the same digest in two caches", i)
+		}
+		moved, _ := a.digests(Key{"p", id + id})
+		seen[inA], seen[moved] = true, true
+	}
+	if len(seen) != 20_000 {
+		t.Errorf("20000 keys have %d digests", len(seen))
+	}
+}
+
+// A bucket's overflow count tells how many nodes lie beyond it, exactly until it is full: a
+// larger one would make misses probe on for ever, a smaller one would lose a session.
+func TestPromise9OverflowIsCounted(t *testing.T) {
+	for _, mask := range []uint64{HashGood, HashConstant, HashTruncated} {
+		c := NewForTest(Config[int]{}, 1, mask)
+		s := &c.shards[0]
+		for i := range 2000 { // about 100 at once, so no count is full
+			if err := c.Update(Key{"p", fmt.Sprint(i)}, i); err != nil {
+				t.Fatal(err)
+			}
+			c.Delete(Key{"p", fmt.Sprint(i*7919%(i+1) - i%3)}) // from anywhere
+			if s.mu.resident > 100 {
+				c.TakeNewest("p")
+			}
+		}
+		tab := s.table.Load()
+		beyond := make([]uint64, len(tab.buckets))
+		for slot, n := range s.mu.bySlot {
+			if n == nil {
+				continue
+			}
+			for i := tab.home(s.mu.hash[slot]); !holds(&tab.buckets[i], n); i = (i + 1) % len(tab.buckets) {
+				beyond[i]++
+			}
+		}
+		for i := range tab.buckets {
+			if got := tab.buckets[i].word.Load() >> overflowShift; got != beyond[i] {
+				t.Errorf("mask %#x: bucket %d of %d counts %d nodes beyond it; want %d", mask, i, len(tab.buckets), got, beyond[i])
+			}
+		}
+		c.Close()
+	}
+}
+
+// holds reports whether a node is in the bucket.
+func holds[V any](b *bucket[V], n *node[V]) bool {
+	for j := range b.nodes {
+		if b.nodes[j].Load() == n {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package fastcache
+
+import "iter"
+
+// SelectSession yields the sessions of a partial key, newest first: OTP's select_session/2,
+// which returns them in the order of their ids. It is weakly consistent: a session that
+// lives throughout is yielded once, one that is replaced meanwhile may be missed or shown
+// twice, and one that expired or was removed before its turn is not shown. The loop's body
+// may call every method. It takes no lock, does not allocate, and reads the clock for each
+// session. Nothing counts as a use.
+//
+// With NoIndex it scans the whole cache, and the order is unspecified.
+func (c *Cache[V]) SelectSession(partial string) iter.Seq2[Key, V] {
+	return func(yield func(Key, V) bool) { c.selectSession(partial, yield) }
+}
+
+func (c *Cache[V]) selectSession(partial string, yield func(Key, V) bool) {
+	if c.index == nil {
+		c.scan(func(n *node[V]) bool {
+			return partialOf(n) != partial || !aliveAt(n, c.now()) || yield(keyOf(n), n.Item.value)
+		})
+		return
+	}
+	_, digest := c.digests(Key{Partial: partial})
+	g := c.index.Find(digest, partial)
+	if g == nil {
+		return
+	}
+	for n := g.Newest(); n != nil; n = n.Next() {
+		if aliveAt(n, c.now()) && !yield(keyOf(n), n.Item.value) {
+			return
+		}
+	}
+}
+
+// All yields every session in unspecified order. It is weakly consistent: a session that
+// lives throughout, replaced or not, is yielded once; others may be. It takes each shard's
+// lock briefly, never while the loop's body runs, which may call every method but, as any
+// code, should not hold up a Close. Nothing counts as a use.
+func (c *Cache[V]) All() iter.Seq2[Key, V] {
+	return func(yield func(Key, V) bool) {
+		c.scan(func(n *node[V]) bool {
+			return !aliveAt(n, c.now()) || yield(keyOf(n), n.Item.value)
+		})
+	}
+}
+
+// Entries is All with deadlines.
+func (c *Cache[V]) Entries() iter.Seq[Entry[V]] {
+	return func(yield func(Entry[V]) bool) {
+		c.scan(func(n *node[V]) bool {
+			e, alive := c.entryOf(n)
+			return !alive || yield(e)
+		})
+	}
+}
+
+// Foldl calls f with every session and what the call before it returned, beginning with
+// acc, and returns the last result: OTP's foldl/3. Its consistency is that of All.
+func Foldl[V, A any](c *Cache[V], f func(key Key, value V, acc A) A, acc A) A {
+	for key, value := range c.All() {
+		acc = f(key, value, acc)
+	}
+	return acc
+}
+
+// scan visits every node until visit returns false. It copies a batch of slots under the
+// shard's lock and visits outside it. Slots do not move, and a replacing session inherits
+// its predecessor's, so what lives throughout is visited exactly once.
+func (c *Cache[V]) scan(visit func(*node[V]) bool) {
+	var buf [batchSessions]*node[V]
+	for i := range c.shards {
+		s := &c.shards[i]
+		for from, more := 0, true; more; from += batchSessions {
+			s.mu.Lock()
+			batch, rest := s.batchLocked(from)
+			n := copy(buf[:], batch)
+			s.mu.Unlock()
+			for _, n := range buf[:n] {
+				if n != nil && !visit(n) {
+					return
+				}
+			}
+			more = rest
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package fastcache
+
+// Delete removes a session and reports whether there was one: OTP's delete/2, but a missing
+// key is no error. It is linearizable and takes the lock of one shard. Cost: O(1).
+func (c *Cache[V]) Delete(key Key) bool {
+	_, ok := c.remove(key, Deleted)
+	return ok
+}
+
+// Take returns a session and removes it in one step: of any number of concurrent callers at
+// most one gets it. It is linearizable and takes the lock of one shard. Cost: O(1).
+func (c *Cache[V]) Take(key Key) (V, bool) { return c.remove(key, Taken) }
+
+// remove kills and removes the session of a key.
+func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
+	digest, _ := c.digests(key)
+	s := c.shardOf(digest)
+	s.mu.Lock()
+	defer c.unlock(s)
+	n := s.table.Load().find(uint32(digest), key)
+	if n == nil {
+		return value, false
+	}
+	// TakeNewest may have killed it and wait for our lock; then it has the session, not we.
+	if kill(n, reason, c.now()) && removalReason(n) == reason {
+		value, ok = n.Item.value, true
+	}
+	s.discardLocked(c, n)
+	return value, ok
+}
+
+// Demote marks a session as one that will hardly be used again, such as a TLS 1.3 ticket
+// that was used: it is still served, but is its shard's next victim, after those demoted
+// before it. An Update of its key undoes it. Demote reports whether there was such a session.
+func (c *Cache[V]) Demote(key Key) bool {
+	digest, _ := c.digests(key)
+	s := c.shardOf(digest)
+	s.mu.Lock()
+	defer c.unlock(s)
+	n := s.table.Load().find(uint32(digest), key)
+	if n == nil || !aliveAt(n, c.now()) {
+		return false
+	}
+	s.mu.queue.demote(n.Item.slot)
+	return true
+}
+
+// TakeNewest returns the newest session of a partial key and removes it in one step; no two
+// callers get the same. It is linearizable. Cost: O(1), plus the partial key's sessions that
+// expired within a tick. It panics with NoIndex.
+func (c *Cache[V]) TakeNewest(partial string) (Key, V, bool) { return c.takeNewest(partial, false) }
+
+// TakeNewestKeepLast is TakeNewest, but a session that is the only one left of its partial
+// key is returned and stays; that counts as a use of it, as by Lookup.
+func (c *Cache[V]) TakeNewestKeepLast(partial string) (Key, V, bool) {
+	return c.takeNewest(partial, true)
+}
+
+func (c *Cache[V]) takeNewest(partial string, keepLast bool) (key Key, value V, ok bool) {
+	if c.index == nil {
+		panic("fastcache: TakeNewest needs the index, which Config.NoIndex leaves out")
+	}
+	n, taken := c.pickNewest(partial, keepLast)
+	if n == nil {
+		return key, value, false
+	}
+	if taken {
+		c.giveBack(c.removeKilled(n))
+	}
+	return keyOf(n), n.Item.value, true
+}
+
+// pickNewest returns the newest session alive, killed and unlinked unless it stays.
+func (c *Cache[V]) pickNewest(partial string, keepLast bool) (n *node[V], taken bool) {
+	_, digest := c.digests(Key{Partial: partial})
+	g := c.index.LockExisting(digest, partial)
+	if g == nil {
+		return nil, false
+	}
+	defer c.index.Unlock(g)
+	for {
+		now := c.now()
+		n = firstAlive(g.Newest(), now)
+		switch {
+		case n == nil:
+			return nil, false
+		case keepLast && firstAlive(n.Next(), now) == nil:
+			if c.use(n) {
+				return n, false
+			}
+		// linearizes: TakeNewest takes effect at the kill. Whoever comes before n in the
+		// list is gone for good, and nobody can link a newer one while we hold the lock.
+		case kill(n, Taken, now):
+			g.Unlink(n)
+			return n, true
+		}
+		// n went while we looked at it.
+	}
+}
+
+// firstAlive returns the first of n and its elders that is alive, or nil. Those before it
+// are gone for good.
+func firstAlive[V any](n *node[V], now int64) *node[V] {
+	for n != nil && settle(n, now) {
+		n = n.Next()
+	}
+	return n
+}
+
+// DeletePartial revokes all sessions of a partial key and returns how many there were. One
+// store revokes them all at once, whatever their number: every session that was stored, or
+// seen by anyone, before the call is gone when it returns, and none of those is returned by
+// a call that starts later. Sessions of concurrent Updates may survive. Then it frees them,
+// one by one, each under its own shard's lock. It is linearizable.
+//
+// With NoIndex it scans the whole cache and revokes one session after the other.
+func (c *Cache[V]) DeletePartial(partial string) int {
+	if c.index == nil {
+		return c.removeMatching(Revoked, func(n *node[V]) bool { return partialOf(n) == partial })
+	}
+	_, digest := c.digests(Key{Partial: partial})
+	now := c.now()
+	g := c.index.Revoke(digest, partial)
+	if g == nil {
+		return 0
+	}
+	count := 0
+	for n := g.Newest(); n != nil; n = n.Next() {
+		kill(n, Revoked, now) // false: an Update or the timer came first, and found it revoked
+		if removalReason(n) == Revoked {
+			count++
+		}
+		c.giveBack(c.removeKilled(n))
+	}
+	return count
+}
+
+// Clear removes all sessions and returns how many there were. Sessions of concurrent
+// Updates may survive. It works through the shards in batches.
+func (c *Cache[V]) Clear() int { return c.clearAll(Cleared, nil, Key{}) }
+
+// clearAll removes all sessions but, in the shard home, the one with a given key.
+func (c *Cache[V]) clearAll(reason Reason, home *shard[V], spared Key) int {
+	if home == nil {
+		return c.removeMatching(reason, func(*node[V]) bool { return true })
+	}
+	return c.removeMatching(reason, func(n *node[V]) bool { return !hasKey(n, spared) })
+}
+
+// removeMatching removes the sessions that match and returns how many were alive. It takes
+// each shard's lock for one batch of slots at a time; a session that stays for the whole
+// call keeps its slot, so none is missed.
+func (c *Cache[V]) removeMatching(reason Reason, match func(*node[V]) bool) int {
+	count := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		for from, more := 0, true; more; from += batchSessions {
+			s.mu.Lock()
+			now := c.now()
+			batch, rest := s.batchLocked(from)
+			for _, n := range batch {
+				if n == nil || !match(n) {
+					continue
+				}
+				if kill(n, reason, now); removalReason(n) == reason {
+					count++
+				}
+				s.discardLocked(c, n)
+			}
+			more = rest
+			c.unlock(s)
+		}
+	}
+	return count
+}
+
+// batchLocked returns the nodes of a batch of slots, nil for free ones, and whether there
+// are slots beyond it.
+func (s *shard[V]) batchLocked(from int) (batch []*node[V], more bool) {
+	all := s.mu.bySlot
+	if from >= len(all) {
+		return nil, false
+	}
+	to := min(from+batchSessions, len(all))
+	return all[from:to], to < len(all)
+}

@@ -1,0 +1,235 @@
+package fastcache
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/sessioncache/sessioncache/timerwheel"
+)
+
+const (
+	// batchSessions is how many sessions at most are worked on under one hold of a shard's
+	// lock, so that no writer waits long behind an expiry, a Clear or a revocation.
+	batchSessions = 256
+
+	// smallShard is how many slots an empty shard keeps, so that a cache that hovers around
+	// one session does not allocate each time.
+	smallShard = 16
+)
+
+// A shard holds the sessions whose digests share their top bits. Lookup reads its table
+// without a lock; every change happens under its one mutex, by whoever asks for it.
+type shard[V any] struct {
+	table atomic.Pointer[table[V]] // swapped under mu, loaded by everyone
+	_     [56]byte                 // what writers touch stays off the line that Lookup reads
+
+	// next is the instant at which the wheel wants attention, or never. It is lowered
+	// under mu before the alarm's horizon is loaded (see wakeBy); it may be too early.
+	next atomic.Int64
+
+	// undelivered counts the reports that were queued and whose OnRemove has not returned.
+	undelivered atomic.Int64
+
+	mu struct {
+		sync.Mutex // taken after overflow, before a group's; never two shards; never held over the caller's code
+		slots[V]
+		wheel  *timerwheel.Wheel
+		queue  queues
+		closed bool
+
+		reports    []Removal[V] // queued for OnRemove, oldest first
+		delivering bool         // a goroutine delivers, or is about to
+
+		inserted uint64
+		removed  [reasons]uint64
+
+		work, maxWork int // sessions worked on in this hold of the lock, and in any
+	}
+	idle sync.Cond // on mu: signalled when delivering falls
+	_    [64]byte
+}
+
+// slots number the residents of a shard. The wheel and the eviction queues know a session
+// by its slot alone, so they hold no pointers.
+//
+// invariant: a slot is free ⟺ bySlot[slot] == nil ⟺ neither the wheel nor a queue links it.
+type slots[V any] struct {
+	bySlot   []*node[V]
+	hash     []uint32 // by slot: what the table needs to grow without touching an entry; of a free slot, the next free one
+	weight   []int64  // by slot; empty without Weigh
+	free     uint32   // the first free slot, or noSlot
+	resident int
+}
+
+// grown returns s with length n at least, zeroes in the new places.
+func grown[E any](s []E, n int) []E {
+	if n <= len(s) {
+		return s
+	}
+	return append(s, make([]E, n-len(s))...)
+}
+
+// resetLocked makes a new shard usable, and gives the arrays of one that became empty back.
+func (s *shard[V]) resetLocked() {
+	s.table.Store(newTable[V](1))
+	s.mu.slots = slots[V]{free: noSlot}
+	s.mu.queue = queues{}
+	s.mu.wheel = nil
+}
+
+// allocLocked returns a free slot and makes sure that the table has room for one more node.
+func (s *shard[V]) allocLocked(c *Cache[V], now int64) uint32 {
+	m := &s.mu
+	if m.wheel == nil {
+		m.wheel = timerwheel.New(tickOf(now))
+	}
+	if m.free == noSlot {
+		s.addSlotsLocked(c.cfg.Weigh != nil)
+	}
+	if t := s.table.Load(); m.resident == t.room() {
+		s.growTableLocked(2 * len(t.buckets))
+	}
+	slot := m.free
+	m.free = m.hash[slot]
+	m.resident++
+	return slot
+}
+
+// addSlotsLocked doubles the slots.
+func (s *shard[V]) addSlotsLocked(weighed bool) {
+	m := &s.mu
+	old := len(m.bySlot)
+	n := max(2*old, smallShard)
+	m.bySlot = grown(m.bySlot, n)
+	m.hash = grown(m.hash, n)
+	if weighed {
+		m.weight = grown(m.weight, n)
+	}
+	m.queue.reserve(n)
+	for slot := n - 1; slot >= old; slot-- { // so that the lowest is taken first
+		m.hash[slot] = m.free
+		m.free = uint32(slot)
+	}
+}
+
+// growTableLocked publishes a table of the given number of buckets with all residents. It
+// reads the slots' hashes, not the entries.
+func (s *shard[V]) growTableLocked(buckets int) {
+	t := newTable[V](buckets)
+	for slot, n := range s.mu.bySlot {
+		if n != nil {
+			t.insert(s.mu.hash[slot], n)
+		}
+	}
+	s.table.Store(t) // publishes: the new table is complete
+}
+
+// removeLocked takes a node that was killed out of its slot and queues its report, unless
+// somebody did so before. It returns the room that the node took, which the caller passes
+// to a newcomer or gives back.
+func (s *shard[V]) removeLocked(c *Cache[V], n *node[V]) (room room, ok bool) {
+	m := &s.mu
+	slot := n.Item.slot
+	if !s.residesLocked(n) {
+		return room, false
+	}
+	m.work++
+	s.table.Load().remove(m.hash[slot], n)
+	m.wheel.Cancel(slot)
+	m.queue.remove(slot)
+	if c.index != nil {
+		c.index.Remove(n)
+	}
+	room.places = 1
+	if c.cfg.Weigh != nil {
+		room.weight = m.weight[slot]
+	}
+	m.bySlot[slot] = nil
+	m.hash[slot] = m.free
+	m.free = slot
+	s.reportLocked(c, n, removalReason(n))
+	if m.resident--; m.resident == 0 && len(m.bySlot) > smallShard {
+		s.resetLocked()
+	}
+	return room, true
+}
+
+// discardLocked removes a node that was killed and gives its room back.
+func (s *shard[V]) discardLocked(c *Cache[V], n *node[V]) bool {
+	room, ok := s.removeLocked(c, n)
+	c.giveBack(room)
+	return ok
+}
+
+// expireLocked removes sessions that are over, up to a batch. The wheel tells which may be.
+func (s *shard[V]) expireLocked(c *Cache[V], now int64) {
+	for {
+		room, ok := s.dueLocked(c, now)
+		if !ok {
+			return
+		}
+		c.giveBack(room)
+	}
+}
+
+// dueLocked removes one session that the wheel says is over and returns its room; false if
+// there is none, or the batch is used up. It needs a clock reading made under the lock: by
+// an older one a session could be due for the wheel and not for us.
+func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
+	m := &s.mu
+	if m.wheel == nil {
+		return room{}, false
+	}
+	m.wheel.Advance(tickOf(now))
+	const limit = batchSessions - 2 // leaves one for overThisTickLocked, one for the session to be stored
+	for m.work < limit {
+		budget := limit - m.work
+		before := budget
+		slot, ok := m.wheel.DueWithin(&budget)
+		m.work += before - budget // what it filed again is work, too
+		if !ok {
+			break
+		}
+		n := m.bySlot[slot]
+		if !settle(n, now) { // a Lookup has moved the idle deadline
+			m.wheel.Schedule(slot, dueTick(n.Item.until.Load()))
+			continue
+		}
+		m.work-- // removeLocked counts this one
+		return s.removeLocked(c, n)
+	}
+	return room{}, false
+}
+
+// spentLocked reports whether the batch has no work left for another eviction.
+func (s *shard[V]) spentLocked() bool { return s.mu.work+handLimit+3 > batchSessions }
+
+// residesLocked reports whether a node is still in its slot.
+func (s *shard[V]) residesLocked(n *node[V]) bool {
+	slot := int(n.Item.slot)
+	return slot < len(s.mu.bySlot) && s.mu.bySlot[slot] == n
+}
+
+// nextLocked returns the instant at which the wheel wants attention, or never.
+func (s *shard[V]) nextLocked() int64 {
+	if s.mu.wheel != nil {
+		if at, ok := s.mu.wheel.Next(); ok {
+			return startOf(at)
+		}
+	}
+	return never
+}
+
+// publishNextLocked stores the wheel's next instant, exactly.
+func (s *shard[V]) publishNextLocked() { s.next.Store(s.nextLocked()) }
+
+// scheduleLocked files a slot under its entry's deadline and returns the shard's next
+// instant, which the caller passes to wakeBy once the lock is released.
+func (s *shard[V]) scheduleLocked(slot uint32, until int64) int64 {
+	s.mu.wheel.Schedule(slot, dueTick(until))
+	next := s.nextLocked()
+	if next < s.next.Load() {
+		s.next.Store(next)
+	}
+	return next
+}

@@ -1,0 +1,346 @@
+package fastcache
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/sessioncache/sessioncache/index"
+)
+
+// A room is what residents take up and a newcomer needs: places under MaxSessions and
+// weight under MaxWeight. It is carried from the session that leaves to the one that comes,
+// so that the bounds hold at every instant and no third one can step in between.
+type room struct {
+	places int
+	weight int64
+}
+
+func (r *room) add(more room) {
+	r.places += more.places
+	r.weight += more.weight
+}
+
+// giveBack returns room that nobody needs any more.
+func (c *Cache[V]) giveBack(r room) {
+	if r.places != 0 {
+		c.places.Add(-int64(r.places))
+	}
+	if r.weight != 0 {
+		c.weight.Add(-r.weight)
+	}
+}
+
+// takePlace claims one place below MaxSessions.
+func (c *Cache[V]) takePlace() bool {
+	for {
+		n := c.places.Load()
+		if n >= c.maxPlaces {
+			return false
+		}
+		if c.places.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// takeWeight claims weight below MaxWeight.
+func (c *Cache[V]) takeWeight(weight int64) bool {
+	for {
+		w := c.weight.Load()
+		if weight > c.maxWeight-w {
+			return false
+		}
+		if c.weight.CompareAndSwap(w, w+weight) {
+			return true
+		}
+	}
+}
+
+// An update is one call of Update or UpdateTTL on its way.
+type update[V any] struct {
+	key     Key
+	fresh   *node[V] // unpublished until stored
+	digest  uint64
+	partial uint64 // digest of the partial key
+	weight  int64
+	ttl     time.Duration
+	now     int64 // read under the lock, at each attempt
+
+	room   room     // held for fresh
+	victim *node[V] // killed for the quota, in another shard: its room is for us
+	swept  bool     // no shard has expired sessions left
+	next   int64    // what wakeBy must be told
+}
+
+// An outcome is what one attempt under the shard's lock came to.
+type outcome uint8
+
+const (
+	stored         outcome = iota
+	closed                 // the cache is closed
+	again                  // the batch is used up: let others have the lock
+	victimWaits            // update.victim must be removed from its shard
+	expiredWaits           // sessions of other shards have expired and go first
+	othersMustGive         // nothing in this shard can make room
+)
+
+// Update stores a session under key for Config.TTL, in place of the one that the key had.
+// It becomes the newest of its partial key. The key is copied, the value is not.
+//
+// When Update returns, the session is visible, indexed and scheduled, and every bound
+// holds. It is linearizable; it takes the lock of one shard and costs O(1).
+//
+// Errors: ErrClosed, ErrKeyTooLong, ErrTooHeavy, ErrBadWeight; then nothing has changed.
+func (c *Cache[V]) Update(key Key, value V) error {
+	return c.update(key, value, c.cfg.TTL)
+}
+
+// UpdateTTL is Update with a life of its own for this session, which may be longer than
+// Config.TTL; beyond 292 years it saturates. A TTL that is not positive is ErrBadTTL.
+func (c *Cache[V]) UpdateTTL(key Key, value V, ttl time.Duration) error {
+	if ttl <= 0 {
+		return ErrBadTTL
+	}
+	return c.update(key, value, ttl)
+}
+
+func (c *Cache[V]) update(key Key, value V, ttl time.Duration) error {
+	if len(key.Partial) > MaxKeyPart || len(key.ID) > MaxKeyPart {
+		return ErrKeyTooLong
+	}
+	u := update[V]{key: key, ttl: ttl, next: never}
+	if c.cfg.Weigh != nil {
+		u.weight = c.cfg.Weigh(key, value)
+		if u.weight < 0 {
+			return ErrBadWeight
+		}
+		if u.weight > c.maxWeight {
+			return ErrTooHeavy
+		}
+	}
+	u.digest, u.partial = c.digests(key)
+	u.fresh = newNode(key, value, c.index != nil)
+	if c.cfg.IdleTTL > 0 && u.fresh.Item.extra == nil {
+		u.fresh.Item.extra = new(extra)
+	}
+	return c.store(&u)
+}
+
+// setDeadline sets the deadlines of an unpublished node.
+func (c *Cache[V]) setDeadline(n *node[V], now int64, ttl time.Duration) {
+	until := after(now, ttl)
+	if c.cfg.IdleTTL > 0 {
+		n.Item.extra.deadline = until
+		until = min(until, after(now, c.cfg.IdleTTL))
+	}
+	n.Item.until.Store(until)
+}
+
+// store tries until the session is stored: most often once, under one lock.
+func (c *Cache[V]) store(u *update[V]) error {
+	s := c.shardOf(u.digest)
+	overflowing := false
+	for {
+		s.mu.Lock()
+		out := s.storeLocked(c, u)
+		c.unlock(s)
+		switch out {
+		case stored, closed:
+			c.giveBack(u.room)
+			if overflowing {
+				c.overflow.Unlock()
+			}
+			c.removeVictim(u.victim)
+			c.wakeBy(u.next)
+			if out == closed {
+				return ErrClosed
+			}
+			return nil
+		case victimWaits:
+			u.room.add(c.removeKilled(u.victim))
+			u.victim = nil
+		case expiredWaits:
+			more, ok := c.sweepOne()
+			u.room.add(more)
+			u.swept = !ok
+		case othersMustGive:
+			if overflowing {
+				c.makeRoom(u, s)
+				continue
+			}
+			// Nobody waits for others with room in his hands, and who has overflow keeps it
+			// until he has stored: so he gets all there is, if need be.
+			c.giveBack(u.room)
+			u.room = room{}
+			c.overflow.Lock()
+			overflowing = true
+		}
+	}
+}
+
+// storeLocked stores the session if the shard can make room for it.
+func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
+	if s.mu.closed {
+		return closed
+	}
+	u.now = c.now()
+	c.setDeadline(u.fresh, u.now, u.ttl)
+	old := s.table.Load().find(uint32(u.digest), u.key)
+	if old != nil && settle(old, u.now) {
+		u.room.add(s.dropLocked(c, old))
+		old = nil
+	}
+	if old == nil {
+		if out := s.quotaLocked(c, u); out != stored {
+			return out
+		}
+	}
+	if out := s.claimLocked(c, u, old); out != stored {
+		return out
+	}
+	s.mu.work++
+	if old == nil {
+		s.insertLocked(c, u)
+	} else if !s.replaceLocked(c, u, old) {
+		settle(old, u.now)
+		u.room.add(s.dropLocked(c, old))
+		return again // TakeNewest or DeletePartial won: store it as a new one
+	}
+	return stored
+}
+
+// dropLocked removes a node that is gone, if it is still there, and returns its room.
+func (s *shard[V]) dropLocked(c *Cache[V], n *node[V]) room {
+	room, _ := s.removeLocked(c, n)
+	return room
+}
+
+// claimLocked makes u.room enough for the session, next to what old gives up.
+func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome {
+	var gives int64
+	if old != nil && c.cfg.Weigh != nil {
+		gives = s.mu.weight[old.Item.slot]
+	}
+	for {
+		if old != nil && !s.residesLocked(old) {
+			return again // it idled out, and its room was taken for us
+		}
+		if old == nil && u.room.places == 0 && c.takePlace() {
+			u.room.places = 1
+		}
+		if old != nil || u.room.places > 0 {
+			missing := u.weight - gives - u.room.weight
+			if missing <= 0 {
+				return stored
+			}
+			if c.takeWeight(missing) {
+				u.room.weight += missing
+				return stored
+			}
+		}
+		more, ok := s.expiredLocked(c, u.now)
+		if !ok {
+			switch {
+			case s.spentLocked():
+				return again // expired ones may be left, and they go first
+			case !u.swept && c.overdue(u.now):
+				return expiredWaits
+			case c.cfg.Overflow == InvalidateAll:
+				return othersMustGive
+			}
+			if more, ok = s.evictLocked(c, u.now, old); !ok {
+				return othersMustGive
+			}
+		}
+		u.room.add(more)
+	}
+}
+
+// insertLocked stores a session whose key is not in the table, with the room claimed.
+func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
+	m := &s.mu
+	slot := s.allocLocked(c, u.now)
+	u.fresh.Item.slot = slot
+	m.bySlot[slot] = u.fresh
+	m.hash[slot] = uint32(u.digest)
+	if c.index == nil {
+		s.table.Load().insert(uint32(u.digest), u.fresh)
+	} else {
+		g := c.index.Lock(u.partial, u.key.Partial)
+		g.PushNewest(u.fresh)
+		s.table.Load().insert(uint32(u.digest), u.fresh)
+		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
+		c.index.Unlock(g)
+	}
+	m.queue.push(window, slot, 0)
+	if c.cfg.Weigh != nil {
+		m.weight[slot] = u.weight
+	}
+	u.room.add(room{places: -1, weight: -u.weight})
+	m.inserted++
+	u.next = s.scheduleLocked(slot, u.fresh.Item.until.Load())
+}
+
+// replaceLocked puts the session in the slot and place of old, which is alive, unless
+// TakeNewest or DeletePartial wins the race for old.
+func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
+	m := &s.mu
+	slot := old.Item.slot
+	u.fresh.Item.slot = slot
+	var g *index.Group[entry[V]]
+	if c.index != nil {
+		g = c.index.LockOf(old)
+		if g != old.Group() || old.Item.until.Load() <= 0 {
+			c.index.Unlock(g) // TakeNewest or DeletePartial won
+			return false
+		}
+		g.PushNewest(u.fresh)
+		g.Unlink(old)
+	}
+	u.fresh.Item.use.Store(old.Item.use.Load())
+	s.table.Load().replace(m.hash[slot], old, u.fresh)
+	m.bySlot[slot] = u.fresh
+	if g != nil {
+		c.index.Unlock(g)
+	}
+	m.queue.renew(slot)
+	if c.cfg.Weigh != nil {
+		u.room.add(room{weight: m.weight[slot] - u.weight})
+		m.weight[slot] = u.weight
+	}
+	s.reportLocked(c, old, Replaced)
+	u.next = s.scheduleLocked(slot, u.fresh.Item.until.Load())
+	return true
+}
+
+// makeRoom takes room for the session from any shard, one lock at a time. It needs overflow.
+func (c *Cache[V]) makeRoom(u *update[V], home *shard[V]) {
+	if c.cfg.Overflow == InvalidateAll {
+		c.clearAll(Cleared, home, u.key)
+		return
+	}
+	for asked := 0; asked < len(c.shards); {
+		s := &c.shards[c.overflow.hand]
+		s.mu.Lock()
+		now := c.now()
+		var old *node[V]
+		if s == home { // what is to be replaced must not be evicted for it
+			old = s.table.Load().find(uint32(u.digest), u.key)
+		}
+		more, ok := s.expiredLocked(c, now)
+		spent := s.spentLocked()
+		if !ok && !spent {
+			more, ok = s.evictLocked(c, now, old)
+		}
+		c.unlock(s)
+		u.room.add(more)
+		if !spent {
+			c.overflow.hand = (c.overflow.hand + 1) % len(c.shards)
+			asked++
+		}
+		if ok {
+			return
+		}
+	}
+	runtime.Gosched() // what is missing is held by Updates that store, or give it back, next
+}
