@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	maxHosts    = 100_000
+	maxClients  = 1000
+	minDuration = time.Second
+	maxDuration = time.Hour
+
+	// revokedHosts is how many of the most popular hosts lose their sessions half-way.
+	revokedHosts = 10
+)
+
+// demoConfig is what the flags of demo say.
+type demoConfig struct {
+	hosts    int
+	clients  int
+	duration time.Duration
+	json     bool
+}
+
+// validate reports every flag that is out of range.
+func (cfg demoConfig) validate() error {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if cfg.hosts < 1 || cfg.hosts > maxHosts {
+		fault("-hosts is %d; want 1 to %d", cfg.hosts, maxHosts)
+	}
+	if cfg.clients < 1 || cfg.clients > maxClients {
+		fault("-clients is %d; want 1 to %d", cfg.clients, maxClients)
+	}
+	if cfg.duration < minDuration || cfg.duration > maxDuration {
+		fault("-duration is %v; want %v to %v", cfg.duration, minDuration, maxDuration)
+	}
+	if len(faults) > 0 {
+		return errors.New(strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+// runDemo is the command: it parses args, runs the demo and reports.
+func runDemo(args []string, stdout, stderr io.Writer) int {
+	cfg, err := parseDemo(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "sessioncache demo: %v\n", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+
+	progressTo := stdout
+	if cfg.json {
+		progressTo = stderr
+	}
+	rep, err := demo(ctx, cfg, progressTo)
+	if err != nil {
+		fmt.Fprintf(stderr, "sessioncache demo: %v\n", err)
+		return exitFailed
+	}
+	return finish(rep, cfg.json, stdout, stderr)
+}
+
+// finish prints the report and what is wrong with it, and returns the exit code.
+func finish(rep *report, asJSON bool, stdout, stderr io.Writer) int {
+	write := rep.writeTable
+	if asJSON {
+		write = rep.writeJSON
+	}
+	if err := write(stdout); err != nil {
+		fmt.Fprintf(stderr, "sessioncache demo: cannot write the report: %v\n", err)
+		return exitFailed
+	}
+	for _, p := range rep.Problems {
+		fmt.Fprintf(stderr, "sessioncache demo: %s\n", p)
+	}
+	if len(rep.Problems) > 0 {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// parseDemo returns what args say, or flag.ErrHelp after it printed the help to stdout.
+func parseDemo(args []string, stdout io.Writer) (demoConfig, error) {
+	var cfg demoConfig
+	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // the caller prints errors, on one line
+	fs.IntVar(&cfg.hosts, "hosts", 300, fmt.Sprintf("`number` of host names, some popular and many rare: 1 to %d", maxHosts))
+	fs.IntVar(&cfg.clients, "clients", 16, fmt.Sprintf("`number` of concurrent clients, every fourth of TLS 1.2: 1 to %d", maxClients))
+	fs.DurationVar(&cfg.duration, "duration", 20*time.Second, "how long the clients run, as in 20s or 1m: 1s to 1h")
+	fs.BoolVar(&cfg.json, "json", false, "print the result as one JSON object; progress goes to stderr")
+	err := fs.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, demoHelp)
+		fs.SetOutput(stdout)
+		fs.PrintDefaults()
+		return cfg, err
+	}
+	if err != nil {
+		return cfg, fmt.Errorf("%w; 'sessioncache demo -h' lists the flags", err)
+	}
+	if fs.NArg() > 0 {
+		return cfg, fmt.Errorf("unexpected argument %q; want flags only", fs.Arg(0))
+	}
+	return cfg, cfg.validate()
+}
+
+const demoHelp = `usage: sessioncache demo [flags]
+
+demo runs a TLS server and a fleet of clients on loopback. The server keeps its
+sessions in one cache, the clients keep theirs in another, and the report shows
+how many handshakes resume and what that saves. Sessions expire during the run,
+and half-way those of the most popular hosts are revoked.
+
+`
+
+// demo runs the fleet against the server until cfg.duration has passed or ctx ends.
+func demo(ctx context.Context, cfg demoConfig, progressTo io.Writer) (*report, error) {
+	id, err := newIdentity()
+	if err != nil {
+		return nil, err
+	}
+	hosts := newHosts(cfg.hosts, cfg.duration)
+	srv, err := startServer(id.leaf, hosts, sessionTTL(cfg.duration))
+	if err != nil {
+		return nil, err
+	}
+	defer srv.close()
+	fl, err := newFleet(cfg.clients, hosts, srv.addr(), id.roots)
+	if err != nil {
+		return nil, err
+	}
+	defer fl.sessions.Close()
+
+	p := newProgress(progressTo)
+	p.line("%s", intro(cfg))
+	running, cancel := context.WithTimeout(ctx, cfg.duration)
+	defer cancel()
+	begin := time.Now()
+	done := make(chan struct{})
+	go func() {
+		fl.run(running)
+		close(done)
+	}()
+	revokedOf := watch(done, begin, cfg.duration, srv, fl, p)
+	elapsed := time.Since(begin)
+	srv.stop()
+
+	rep := newReport(cfg, elapsed, srv, fl)
+	rep.RevokedHosts = revokedOf
+	rep.Interrupted = ctx.Err() != nil
+	rep.BytesPerSession = round(srv.bytesPerSession(), 1)
+	return rep, nil
+}
+
+// intro describes the run, so that the numbers can be read.
+func intro(cfg demoConfig) string {
+	return fmt.Sprintf("%s (%d of TLS 1.2) for %v, %s on loopback.\n"+
+		"Sessions live %v, on every tenth host %v. Revoked half-way: %s.\n",
+		plural(cfg.clients, "client"), cfg.clients/tls12Every, cfg.duration, plural(cfg.hosts, "host"),
+		sessionTTL(cfg.duration), shortTTL(cfg.duration), plural(min(revokedHosts, cfg.hosts), "host"))
+}
+
+// plural returns "1 host" or "2 hosts".
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// watch shows the progress once a second and revokes half-way, until done is closed. It
+// returns how many hosts it revoked.
+func watch(done <-chan struct{}, begin time.Time, d time.Duration, srv *server, fl *fleet, p *progress) int {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	halfWay := time.NewTimer(time.Until(begin.Add(d / 2)))
+	defer halfWay.Stop()
+	var revoked int
+	var aftermath <-chan time.Time // when to say what became of the revoked sessions
+	for {
+		select {
+		case <-done:
+			p.clear()
+			return revoked
+		case <-halfWay.C:
+			popular := fl.hosts[:min(revokedHosts, len(fl.hosts))]
+			revoked = len(popular)
+			p.line("%4s  revoked %d sessions of %s", seconds(begin), srv.revoke(popular), plural(revoked, "host"))
+			aftermath = time.After(time.Second)
+		case <-aftermath:
+			c := fl.count()
+			p.line("%4s  clients offered %d revoked sessions: %d full handshakes, %d resumed",
+				seconds(begin), c.revokedFull+c.revokedResumed, c.revokedFull, c.revokedResumed)
+		case <-tick.C:
+			p.show(begin, srv, fl)
+		}
+	}
+}
