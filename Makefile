@@ -42,7 +42,7 @@ targets=$$(go test -list '$(FUZZ)' ./... | awk '/^Fuzz/ { name[n++] = $$1 } \
 	/^ok/ { for (i = 0; i < n; i++) print $$2 "." name[i]; n = 0 }') || exit 1; \
 for target in $$targets; do \
 	printf '\n-- %s for $(FUZZTIME)\n' "$$target"; \
-	go test -run '^$$' -fuzz "^$${target##*.}$$" -fuzztime $(FUZZTIME) \
+	go test -run '^$$' -fuzz "^$${target##*.}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x \
 		$(addprefix -parallel=,$(PARALLEL)) "$${target%.*}" || exit 1; \
 done
 endef
