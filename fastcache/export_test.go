@@ -66,17 +66,29 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 	if c.index == nil {
 		return nil
 	}
-	linked := 0
+	linked := map[*node[V]]bool{}
 	for g := range c.index.All {
 		for n := g.Newest(); n != nil; n = n.Next() {
 			if err := c.checkLinked(n); err != nil {
 				return err
 			}
-			linked++
+			linked[n] = true
 		}
 	}
-	if linked != residents {
-		return fmt.Errorf("the index links %d nodes, %d are resident", linked, residents)
+	return c.checkUnlinked(linked, residents)
+}
+
+// checkUnlinked checks that a resident that no group links is gone: TakeNewest has passed it.
+func (c *Cache[V]) checkUnlinked(linked map[*node[V]]bool, residents int) error {
+	unlinked := 0
+	c.scan(func(n *node[V]) bool {
+		if !linked[n] && n.Item.until.Load() <= 0 {
+			unlinked++
+		}
+		return true
+	})
+	if len(linked)+unlinked != residents {
+		return fmt.Errorf("the index links %d nodes, %d more are gone, %d are resident", len(linked), unlinked, residents)
 	}
 	return nil
 }

@@ -2,10 +2,13 @@ package fastcache_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,232 +20,368 @@ import (
 	"github.com/sessioncache/sessioncache/fastcache"
 )
 
-// The linearizability check: a few goroutines run random operations on a few keys of one
-// partial key, every call is recorded, and porcupine looks for an order of the calls, each
-// between its beginning and its end, that a plain list of sessions could have answered.
+// The linearizability check: a few goroutines run random operations on a few keys, every
+// call is recorded, and porcupine looks for an order of the calls, each between its
+// beginning and its end, that a plain list of sessions could have answered.
+//
+// LIN_HISTORIES is how many histories each configuration runs; LIN_MINUTES instead is how
+// long each test runs, shared by its configurations. Both report histories per minute.
 
-type linKind uint8
-
-const (
-	linLookup linKind = iota
-	linUpdate
-	linTake
-	linDelete
-	linTakeNewest
-	linDeletePartial
-	linKinds
-)
-
-// linCall is an operation with its argument; linAnswer what it returned.
-type linCall struct {
-	kind  linKind
-	id    byte
-	value uint16
+// A linSuite is one kind of history.
+type linSuite struct {
+	rules    linRules
+	partials int
+	calls    int                         // per client
+	kinds    []linKind                   // drawn from uniformly
+	ttl      func(rng *rand.Rand) int64  // nil: the default
+	pause    func(rng *rand.Rand)        // between two calls
+	config   func(seed uint64) linConfig // of the cache for this history
+	reuse    int                         // histories that share one cache; 0: one
+	runs     int                         // histories per configuration by default
 }
 
-type linAnswer struct {
-	ok    bool
-	id    byte
-	value uint16
-	count int
+type linConfig = fastcache.Config[uint16]
+
+// linMix are the operations, those that make histories interesting more often.
+var linMix = []linKind{linLookup, linLookup, linLookup, linLookup, linPeek, linUpdate, linUpdate, linUpdate, linUpdate,
+	linTake, linDelete, linTakeNewest, linKeepLast, linDeletePartial, linClear}
+
+const linClients = 4
+
+// A linRecorder makes the calls of one history.
+type linRecorder struct {
+	suite *linSuite
+	cache *fastcache.Cache[uint16]
+	base  time.Time
+	// A stamp is a read-modify-write, which no load of the operation can pass; plain
+	// clock readings could be reordered with a read-only operation and report
+	// violations that are none.
+	stamp  atomic.Int64
+	values atomic.Uint32
+	clears atomic.Int32
+	over   atomic.Int64 // a Size beyond the bound
 }
 
-// linState is the sessions of the partial key, newest first, three bytes each: the id and
-// the value. A string, so that porcupine can compare states.
-type linState string
+func (r *linRecorder) now() int64 { return int64(time.Since(r.base)) }
 
-func (s linState) find(id byte) int {
-	for i := 0; i < len(s); i += 3 {
-		if s[i] == id {
-			return i
-		}
+// draw returns a random call.
+func (r *linRecorder) draw(rng *rand.Rand) linCall {
+	call := linCall{
+		kind:    r.suite.kinds[rng.IntN(len(r.suite.kinds))],
+		partial: byte(rng.IntN(r.suite.partials)),
+		id:      byte(rng.IntN(linIDs)),
 	}
-	return -1
-}
-
-func (s linState) value(i int) uint16     { return uint16(s[i+1])<<8 | uint16(s[i+2]) }
-func (s linState) without(i int) linState { return s[:i] + s[i+3:] }
-func (s linState) with(c linCall) linState {
-	return linState([]byte{c.id, byte(c.value >> 8), byte(c.value)}) + s
-}
-func (s linState) size() int                  { return len(s) / 3 }
-func (s linState) holds(i int, v uint16) bool { return i >= 0 && s.value(i) == v }
-
-// linStep says whether the model may answer so, and the state afterwards.
-func linStep(s linState, c linCall, a linAnswer) (bool, linState) {
-	i := s.find(c.id)
-	switch c.kind {
-	case linLookup:
-		if !a.ok {
-			return i < 0, s
+	switch call.kind {
+	case linClear:
+		n := r.clears.Add(1)
+		if n > linClears {
+			call.kind = linLookup
 		}
-		return s.holds(i, a.value), s
+		call.clear = byte(n - 1)
 	case linUpdate:
-		if i >= 0 {
-			s = s.without(i)
+		call.value = uint16(r.values.Add(1))
+		if r.suite.ttl != nil {
+			call.ttl = r.suite.ttl(rng)
 		}
-		return a.ok, s.with(c)
-	case linTake:
-		if !a.ok {
-			return i < 0, s
-		}
-		if !s.holds(i, a.value) {
-			return false, s
-		}
-		return true, s.without(i)
-	case linDelete:
-		if i < 0 {
-			return !a.ok, s
-		}
-		return a.ok, s.without(i)
-	case linTakeNewest:
-		if len(s) == 0 {
-			return !a.ok, s
-		}
-		return a.ok && s[0] == a.id && s.value(0) == a.value, s.without(0)
-	default: // linDeletePartial
-		return a.count == s.size(), ""
 	}
+	return call
 }
 
-var linModel = porcupine.Model{
-	Init: func() any { return linState("") },
-	Step: func(state, call, answer any) (bool, any) {
-		ok, next := linStep(state.(linState), call.(linCall), answer.(linAnswer))
-		return ok, next
-	},
-	DescribeOperation: func(call, answer any) string { return fmt.Sprintf("%+v -> %+v", call, answer) },
+// call makes a call and returns its record.
+func (r *linRecorder) call(client int, call linCall) porcupine.Operation {
+	op := porcupine.Operation{ClientId: client}
+	call.begin = r.now()
+	op.Call = r.stamp.Add(1)
+	a := r.apply(call)
+	op.Return = r.stamp.Add(1)
+	call.end = r.now()
+	op.Input, op.Output = call, a
+	return op
 }
 
-const linPartial = "one.example.net:443"
+var linPartials = [...]string{"one.example.net:443", "two.example.net:443"}
 
-// linApply makes one call.
-func linApply(c *fastcache.Cache[uint16], call linCall) (a linAnswer) {
-	key := fastcache.Key{Partial: linPartial, ID: string(rune('a' + call.id))}
+func (r *linRecorder) apply(call linCall) (a linAnswer) {
+	c, partial := r.cache, linPartials[call.partial]
+	k := fastcache.Key{Partial: partial, ID: string(rune('a' + call.id))}
+	a.id = call.id
+	var newest fastcache.Key
 	switch call.kind {
 	case linLookup:
-		a.value, a.ok = c.Lookup(key)
-	case linUpdate:
-		a.ok = c.Update(key, call.value) == nil
-	case linTake:
-		a.value, a.ok = c.Take(key)
-	case linDelete:
-		a.ok = c.Delete(key)
-	case linTakeNewest:
-		var k fastcache.Key
-		if k, a.value, a.ok = c.TakeNewest(linPartial); a.ok {
-			a.id = k.ID[0] - 'a'
+		a.value, a.ok = c.Lookup(k)
+	case linPeek:
+		var e fastcache.Entry[uint16]
+		if e, a.ok = c.Peek(k); a.ok {
+			a.value, a.expires = e.Value, int64(e.Expires.Sub(r.base))
+			a.ok = e.Key == k
 		}
+	case linUpdate:
+		if call.ttl > 0 {
+			a.ok = c.UpdateTTL(k, call.value, time.Duration(call.ttl)) == nil
+		} else {
+			a.ok = c.Update(k, call.value) == nil
+		}
+	case linTake:
+		a.value, a.ok = c.Take(k)
+	case linDelete:
+		a.ok = c.Delete(k)
+	case linTakeNewest:
+		newest, a.value, a.ok = c.TakeNewest(partial)
+	case linKeepLast:
+		newest, a.value, a.ok = c.TakeNewestKeepLast(partial)
+	case linDeletePartial:
+		a.count = c.DeletePartial(partial)
 	default:
-		a.count = c.DeletePartial(linPartial)
+		a.count = c.Clear()
+	}
+	if a.ok && (call.kind == linTakeNewest || call.kind == linKeepLast) {
+		if a.id = newest.ID[0] - 'a'; newest.Partial != partial {
+			a.id = 0xff // of another partial key: no model accepts it
+		}
 	}
 	return a
 }
 
-// linRecord runs clients concurrently and returns what they called and got.
-func linRecord(c *fastcache.Cache[uint16], seed uint64, clients, calls, ids int) []porcupine.Operation {
+// record runs the clients concurrently and returns what they called and got.
+func (r *linRecorder) record(seed uint64, bound int) []porcupine.Operation {
 	var (
-		// A stamp is a read-modify-write, which no load of the operation can pass; plain
-		// clock readings could be reordered with a read-only operation and report
-		// violations that are none.
-		stamp atomic.Int64
-		value atomic.Uint32
-		start = make(chan struct{})
+		ready atomic.Int32
 		wg    sync.WaitGroup
-		all   = make([][]porcupine.Operation, clients)
+		all   [linClients][]porcupine.Operation
 	)
-	for client := range clients {
+	for client := range linClients {
 		rng := rand.New(rand.NewPCG(seed, uint64(client)))
 		wg.Go(func() {
-			<-start
-			for range calls {
-				call := linCall{kind: linKind(rng.IntN(int(linKinds) + 3)), id: byte(rng.IntN(ids))}
-				if call.kind >= linKinds { // half of the calls look up or update
-					call.kind = linUpdate * linKind(rng.IntN(2))
-				}
-				if call.kind == linUpdate {
-					call.value = uint16(value.Add(1))
-				}
+			for ready.Add(1); ready.Load() < linClients; {
+				runtime.Gosched() // not a channel: the first to wake would be through before the last
+			}
+			for range r.suite.calls {
+				call := r.draw(rng)
 				if rng.IntN(4) == 0 {
 					runtime.Gosched()
 				}
-				op := porcupine.Operation{ClientId: client, Input: call, Call: stamp.Add(1)}
-				op.Output = linApply(c, call)
-				op.Return = stamp.Add(1)
-				all[client] = append(all[client], op)
+				if r.suite.pause != nil {
+					r.suite.pause(rng)
+				}
+				all[client] = append(all[client], r.split(r.call(client, call))...)
+				if n := r.cache.Size(); bound > 0 && n > bound {
+					r.over.Store(int64(n))
+				}
 			}
 		})
 	}
-	close(start)
 	wg.Wait()
 	var history []porcupine.Operation
 	for _, ops := range all {
 		history = append(history, ops...)
 	}
+	markRaced(history)
 	return history
 }
 
-// linHistories is how many histories each configuration runs; LIN_HISTORIES asks for more.
-func linHistories(t *testing.T) int {
-	n := 1000
-	if more := os.Getenv("LIN_HISTORIES"); more != "" {
-		var err error
-		if n, err = strconv.Atoi(more); err != nil {
-			t.Fatalf("LIN_HISTORIES is %q; want a number", more)
-		}
+// markRaced marks the calls of TakeNewestKeepLast during which another client wrote.
+func markRaced(history []porcupine.Operation) {
+	for i := range history {
+		op := &history[i]
+		call := op.Input.(linCall)
+		call.raced = call.kind == linKeepLast && slices.ContainsFunc(history, func(o porcupine.Operation) bool {
+			return o.ClientId != op.ClientId && o.Input.(linCall).kind > linPeek && o.Call < op.Return && op.Call < o.Return
+		})
+		op.Input = call
 	}
-	return n
 }
 
-func TestPromise2And3And4HistoriesAreLinearizable(t *testing.T) {
-	for _, hash := range []struct {
-		name string
-		mask uint64
-	}{{"good", fastcache.HashGood}, {"constant", fastcache.HashConstant}, {"truncated", fastcache.HashTruncated}} {
-		for _, shards := range []int{1, 8} {
-			t.Run(fmt.Sprintf("hash=%s/shards=%d", hash.name, shards), func(t *testing.T) {
-				for i := range linHistories(t) {
-					seed := uint64(i)
-					c := fastcache.NewForTest(fastcache.Config[uint16]{}, shards, hash.mask)
-					history := linRecord(c, seed, 4, 12, 3)
-					linCheck(t, seed, history)
-					if err := c.CheckInvariantsForTest(); err != nil {
-						t.Fatalf("seed %d: %v", seed, err)
-					}
-					c.Close()
-				}
-			})
+// split returns a Clear as one operation per key, since it removes each session at an
+// instant of its own.
+func (r *linRecorder) split(op porcupine.Operation) []porcupine.Operation {
+	call := op.Input.(linCall)
+	if call.kind != linClear {
+		return []porcupine.Operation{op}
+	}
+	var parts []porcupine.Operation
+	for p := range r.suite.partials {
+		for id := range linIDs {
+			call.partial, call.id = byte(p), byte(id)
+			op.Input = call
+			parts = append(parts, op)
 		}
 	}
+	return parts
+}
+
+// linAmount returns how many histories a configuration runs, or until when.
+func linAmount(t *testing.T, n, configs int) (int, time.Time) {
+	t.Helper()
+	if v := os.Getenv("LIN_MINUTES"); v != "" {
+		minutes, err := strconv.ParseFloat(v, 64)
+		if err != nil {
+			t.Fatalf("LIN_MINUTES is %q; want a number", v)
+		}
+		return math.MaxInt, time.Now().Add(time.Duration(minutes * float64(time.Minute) / float64(configs)))
+	}
+	if v := os.Getenv("LIN_HISTORIES"); v != "" {
+		var err error
+		if n, err = strconv.Atoi(v); err != nil {
+			t.Fatalf("LIN_HISTORIES is %q; want a number", v)
+		}
+	} else if raced {
+		n = max(n/5, 1)
+	}
+	return n, time.Time{}
+}
+
+// run checks the suite's histories under every layout.
+func (suite *linSuite) run(t *testing.T) {
+	everyLayout(t, func(t *testing.T, l layout) {
+		n, until := linAmount(t, suite.runs, len(layouts()))
+		model := suite.rules.model()
+		begin := time.Now()
+		done := 0
+		for ; done < n && (until.IsZero() || time.Now().Before(until)); done += max(suite.reuse, 1) {
+			suite.runOne(t, l, model, uint64(done))
+		}
+		took := time.Since(begin)
+		t.Logf("%d histories in %v: %.0f per minute", done, took.Round(time.Millisecond), float64(done)/took.Minutes())
+	})
+}
+
+// runOne runs the histories of one cache.
+func (suite *linSuite) runOne(t *testing.T, l layout, model porcupine.Model, seed uint64) {
+	t.Helper()
+	var cfg linConfig
+	if suite.config != nil {
+		cfg = suite.config(seed)
+	}
+	c := fastcache.NewForTest(cfg, l.shards, l.mask)
+	defer c.Close()
+	for range max(suite.reuse, 1) {
+		r := &linRecorder{suite: suite, cache: c, base: time.Now()}
+		history := r.record(seed, cfg.MaxSessions)
+		linCheck(t, model, seed, history)
+		if n := r.over.Load(); n > 0 {
+			t.Fatalf("seed %d: Size() = %d; want at most %d", seed, n, cfg.MaxSessions)
+		}
+		if suite.rules.timed {
+			c.Clear() // the check needs quiet, and the timer may be about to expire some
+		}
+		if err := c.CheckInvariantsForTest(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		seed++
+	}
+}
+
+// Nothing leaves by itself: every answer, and what Clear and DeletePartial count, is exact.
+func TestPromise2And3And4HistoriesAreLinearizable(t *testing.T) {
+	suite := linSuite{rules: linStrict, partials: 1, calls: 12, kinds: linMix, runs: 1000}
+	suite.run(t)
+}
+
+// Sessions live for microseconds. A call that begins at or after the deadline misses; one
+// that ends before it does not; what was missed stays gone. Caches are reused so that the
+// timer runs, too.
+func TestPromise1HistoriesWithExpiryAreLinearizable(t *testing.T) {
+	ttls := [...]int64{5, 10, 20, 50, 100, 200, 400, 2000}
+	suite := linSuite{rules: linExpiring, partials: 2, calls: 12, kinds: linMix, runs: 300, reuse: 50,
+		ttl: func(rng *rand.Rand) int64 {
+			return ttls[rng.IntN(len(ttls))]*1000 + rng.Int64N(1000)
+		},
+		pause: func(rng *rand.Rand) {
+			if rng.IntN(2) == 0 {
+				linSpin(time.Duration(rng.IntN(60)) * time.Microsecond)
+			}
+		},
+	}
+	suite.run(t)
+}
+
+// linSpin lets others run for a while; no sleep is that short.
+func linSpin(d time.Duration) {
+	for begin := time.Now(); time.Since(begin) < d; {
+		runtime.Gosched()
+	}
+}
+
+// Six keys in two to four places: a miss is always right, a wrong value never is, and a
+// session that was missed once never comes back.
+func TestPromise5HistoriesWithEvictionAreLinearizable(t *testing.T) {
+	suite := linSuite{rules: linEvicting, partials: 2, calls: 14, runs: 500,
+		kinds:  append([]linKind{linTakeNewest, linTakeNewest, linKeepLast}, linMix...),
+		config: func(seed uint64) linConfig { return linConfig{MaxSessions: 2 + int(seed%3)} },
+	}
+	suite.run(t)
 }
 
 // linCheck fails the test if no order explains the history, and draws it to a file.
-func linCheck(t *testing.T, seed uint64, history []porcupine.Operation) {
+func linCheck(t *testing.T, model porcupine.Model, seed uint64, history []porcupine.Operation) {
 	t.Helper()
-	result, info := porcupine.CheckOperationsVerbose(linModel, history, 30*time.Second)
+	result, info := porcupine.CheckOperationsVerbose(model, history, 30*time.Second)
 	if result == porcupine.Ok {
 		return
 	}
-	var page bytes.Buffer
-	path := "not drawn"
-	if err := porcupine.Visualize(linModel, info, &page); err == nil {
-		if f, err := os.CreateTemp("", "history-*.html"); err == nil {
-			path = f.Name()
-			page.WriteTo(f)
-			f.Close()
-		}
-	}
-	t.Fatalf("seed %d: the history of %d calls is %v; drawn to %s", seed, len(history), result, path)
+	t.Fatalf("seed %d: the history of %d calls is %v; drawn to %s", seed, len(history), result, linDraw(t, model, info))
 }
 
-// A check that accepts everything proves nothing: two winners of one session are refused.
-func TestLinearizabilityModelRefusesTwoTakers(t *testing.T) {
-	history := []porcupine.Operation{
-		{ClientId: 0, Input: linCall{kind: linUpdate, id: 1, value: 7}, Call: 1, Output: linAnswer{ok: true}, Return: 2},
-		{ClientId: 0, Input: linCall{kind: linTake, id: 1}, Call: 3, Output: linAnswer{ok: true, value: 7}, Return: 6},
-		{ClientId: 1, Input: linCall{kind: linTake, id: 1}, Call: 4, Output: linAnswer{ok: true, value: 7}, Return: 5},
+// linDraw draws a history to a file that survives the test.
+func linDraw(t *testing.T, model porcupine.Model, info porcupine.LinearizationInfo) string {
+	dir := "" // ArtifactDir is removed after the test unless -artifacts asks to keep it
+	if f := flag.Lookup("test.artifacts"); f != nil && f.Value.String() == "true" {
+		dir = t.ArtifactDir()
 	}
-	if porcupine.CheckOperations(linModel, history) {
-		t.Error("the model accepts that two callers take one session; want a violation")
+	var page bytes.Buffer
+	if err := porcupine.Visualize(model, info, &page); err != nil {
+		return fmt.Sprintf("nowhere: %v", err)
+	}
+	f, err := os.CreateTemp(dir, "history-*.html")
+	if err != nil {
+		return fmt.Sprintf("nowhere: %v", err)
+	}
+	defer f.Close()
+	if _, err := page.WriteTo(f); err != nil {
+		return fmt.Sprintf("nowhere: %v", err)
+	}
+	return f.Name()
+}
+
+// A check that accepts everything proves nothing: each model refuses what it is there for,
+// and accepts the same history with the answer that is right.
+func TestLinearizabilityModelsRefuseWrongHistories(t *testing.T) {
+	update := linCall{kind: linUpdate, id: 1, value: 7, begin: 100, end: 110, ttl: 1000} // deadline in [1100, 1110]
+	lookup := func(begin, end int64) linCall { return linCall{kind: linLookup, id: 1, begin: begin, end: end} }
+	take := linCall{kind: linTake, id: 1, begin: 200, end: 300}
+	clearOne := func(id byte) linCall { return linCall{kind: linClear, id: id} }
+	found, none, stored := linAnswer{ok: true, id: 1, value: 7}, linAnswer{id: 1}, linAnswer{ok: true}
+	type step struct {
+		call   linCall
+		answer linAnswer
+	}
+	for _, c := range []struct {
+		name  string
+		rules linRules
+		steps []step // one after the other
+		want  bool
+	}{
+		{"two callers take one session", linStrict, []step{{update, stored}, {take, found}, {take, found}}, false},
+		{"one caller takes a session", linStrict, []step{{update, stored}, {take, found}, {take, none}}, true},
+		{"a present key misses", linStrict, []step{{update, stored}, {lookup(200, 210), none}}, false},
+		{"Clear counts none of one", linStrict, []step{{update, stored}, {clearOne(0), none}, {clearOne(1), none}, {clearOne(2), none}}, false},
+		{"Clear counts one of one", linStrict, []step{{update, stored}, {clearOne(0), linAnswer{count: 1}}, {clearOne(1), linAnswer{count: 1}}, {clearOne(2), linAnswer{count: 1}}}, true},
+		{"a hit after the deadline", linExpiring, []step{{update, stored}, {lookup(1110, 1120), found}}, false},
+		{"a hit before the latest deadline", linExpiring, []step{{update, stored}, {lookup(1109, 1120), found}}, true},
+		{"a miss before the deadline", linExpiring, []step{{update, stored}, {lookup(1000, 1099), none}}, false},
+		{"a miss at the earliest deadline", linExpiring, []step{{update, stored}, {lookup(1000, 1100), none}}, true},
+		{"a hit after a miss", linExpiring, []step{{update, stored}, {lookup(1000, 1105), none}, {lookup(1105, 1106), found}}, false},
+		{"a miss before an instant at which it lived", linExpiring, []step{{update, stored}, {lookup(1105, 1106), found}, {lookup(1000, 1105), none}}, false},
+		{"an evicted session comes back", linEvicting, []step{{update, stored}, {lookup(0, 0), none}, {lookup(0, 0), found}}, false},
+		{"a session is evicted", linEvicting, []step{{update, stored}, {lookup(0, 0), found}, {lookup(0, 0), none}}, true},
+		{"a wrong value", linEvicting, []step{{update, stored}, {lookup(0, 0), linAnswer{ok: true, id: 1, value: 8}}}, false},
+	} {
+		var history []porcupine.Operation
+		for i, s := range c.steps {
+			history = append(history, porcupine.Operation{Input: s.call, Output: s.answer, Call: int64(2 * i), Return: int64(2*i + 1)})
+		}
+		if got := porcupine.CheckOperations(c.rules.model(), history); got != c.want {
+			t.Errorf("%s: the model accepts it: %v; want %v", c.name, got, c.want)
+		}
 	}
 }

@@ -1,5 +1,7 @@
 package fastcache
 
+import "github.com/sessioncache/sessioncache/index"
+
 // Delete removes a session and reports whether there was one: OTP's delete/2, but a missing
 // key is no error. It is linearizable and takes the lock of one shard. Cost: O(1).
 func (c *Cache[V]) Delete(key Key) bool {
@@ -46,12 +48,13 @@ func (c *Cache[V]) Demote(key Key) bool {
 }
 
 // TakeNewest returns the newest session of a partial key and removes it in one step; no two
-// callers get the same. It is linearizable. Cost: O(1), plus the partial key's sessions that
-// expired within a tick. It panics with NoIndex.
+// callers get the same. It is linearizable. Cost: O(1) amortized; sessions of the partial key
+// that expired within a tick are passed over once. It panics with NoIndex.
 func (c *Cache[V]) TakeNewest(partial string) (Key, V, bool) { return c.takeNewest(partial, false) }
 
 // TakeNewestKeepLast is TakeNewest, but a session that is the only one left of its partial
-// key is returned and stays; that counts as a use of it, as by Lookup.
+// key is returned and stays; that counts as a use of it, as by Lookup. Where others remove the
+// rest of the partial key in the same instant, it may take the last one all the same.
 func (c *Cache[V]) TakeNewestKeepLast(partial string) (Key, V, bool) {
 	return c.takeNewest(partial, true)
 }
@@ -70,41 +73,66 @@ func (c *Cache[V]) takeNewest(partial string, keepLast bool) (key Key, value V, 
 	return keyOf(n), n.Item.value, true
 }
 
-// pickNewest returns the newest session alive, killed and unlinked unless it stays.
-func (c *Cache[V]) pickNewest(partial string, keepLast bool) (n *node[V], taken bool) {
+// pickNewest returns the newest session alive, killed and unlinked unless it stays. It
+// works off sessions that are over in batches, and lets others have the group in between.
+func (c *Cache[V]) pickNewest(partial string, keepLast bool) (picked *node[V], taken bool) {
 	_, digest := c.digests(Key{Partial: partial})
-	g := c.index.LockExisting(digest, partial)
-	if g == nil {
-		return nil, false
-	}
-	defer c.index.Unlock(g)
 	for {
-		now := c.now()
-		n = firstAlive(g.Newest(), now)
-		switch {
-		case n == nil:
+		g := c.index.LockExisting(digest, partial)
+		if g == nil {
 			return nil, false
-		case keepLast && firstAlive(n.Next(), now) == nil:
-			if c.use(n) {
-				return n, false
-			}
-		// linearizes: TakeNewest takes effect at the kill. Whoever comes before n in the
-		// list is gone for good, and nobody can link a newer one while we hold the lock.
-		case kill(n, Taken, now):
-			g.Unlink(n)
-			return n, true
 		}
-		// n went while we looked at it.
+		budget := batchSessions
+		for ; budget > 0; budget-- {
+			n, done := firstAlive(g, nil, c.now(), &budget)
+			if done && (n == nil || c.pickLocked(g, n, keepLast, &budget, &taken)) {
+				c.index.Unlock(g)
+				return n, taken
+			}
+		}
+		c.index.Unlock(g)
 	}
 }
 
-// firstAlive returns the first of n and its elders that is alive, or nil. Those before it
-// are gone for good.
-func firstAlive[V any](n *node[V], now int64) *node[V] {
-	for n != nil && settle(n, now) {
-		n = n.Next()
+// pickLocked takes n, the newest, or leaves it if it is to stay, and reports whether either
+// was done. It needs the group's lock.
+func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast bool, budget *int, taken *bool) bool {
+	now := c.now()
+	if keepLast {
+		elder, done := firstAlive(g, n, now, budget)
+		if !done {
+			return false
+		}
+		if elder == nil {
+			return c.use(n) // false: it went while we looked for another
+		}
 	}
-	return n
+	// linearizes: TakeNewest takes effect at the kill. What was newer is gone for good, and
+	// nobody can link a newer one while we hold the lock.
+	if !kill(n, Taken, now) || removalReason(n) != Taken {
+		return false
+	}
+	g.Unlink(n)
+	*taken = true
+	return true
+}
+
+// firstAlive returns the newest session alive, or the newest among those older than a given
+// one, or nil. Those before it are over for good; it unlinks them, at the price of the budget,
+// so that nobody walks over them again, and the timer removes them from their slots. False
+// says that the budget is used up. It needs the group's lock.
+func firstAlive[V any](g *index.Group[entry[V]], after *node[V], now int64, budget *int) (*node[V], bool) {
+	for ; *budget > 0; *budget-- {
+		n := g.Newest()
+		if after != nil {
+			n = after.Next()
+		}
+		if n == nil || !settle(n, now) {
+			return n, true
+		}
+		g.Unlink(n)
+	}
+	return nil, false
 }
 
 // DeletePartial revokes all sessions of a partial key and returns how many there were. One

@@ -287,6 +287,9 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	m := &s.mu
 	slot := old.Item.slot
 	u.fresh.Item.slot = slot
+	if old.Item.until.Load() <= 0 {
+		return false // a Lookup, or TakeNewest, has just ended it
+	}
 	var g *index.Group[entry[V]]
 	if c.index != nil {
 		g = c.index.LockOf(old)

@@ -1,0 +1,37 @@
+package fastcache
+
+import (
+	"sync"
+	"testing"
+)
+
+// Of all who kill a session at once one wins. Two goroutines that kill a long row of
+// sessions in the same order meet often: the one behind finds them dead and catches up.
+func TestPromise4OneKillWins(t *testing.T) {
+	const killers, rounds, row = 2, 20, 1 << 13
+	for range rounds {
+		nodes := make([]*node[int], row)
+		for i := range nodes {
+			nodes[i] = newNode(Key{ID: "id"}, i, false)
+			nodes[i].Item.until.Store(never)
+		}
+		var wins [killers]int
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for k := range killers {
+			wg.Go(func() {
+				<-start
+				for _, n := range nodes {
+					if kill(n, Taken, 0) {
+						wins[k]++
+					}
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		if wins[0]+wins[1] != row {
+			t.Fatalf("%d sessions were killed %v times; want each once", row, wins)
+		}
+	}
+}
