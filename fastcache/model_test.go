@@ -1,6 +1,7 @@
 package fastcache_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -20,28 +21,99 @@ func TestEveryPromiseHoldsForRandomOperations(t *testing.T) {
 	} {
 		for _, shards := range []int{1, 8} {
 			t.Run(fmt.Sprintf("hash=%s/shards=%d", name, shards), func(t *testing.T) {
-				rapid.Check(t, func(rt *rapid.T) {
-					config := rapid.SliceOfN(rapid.Byte(), 2, 2).Draw(rt, "config")
-					ops := model.Decode(rapid.SliceOfN(rapid.Byte(), 4*100, 4*300).Draw(rt, "ops"))
-					var err error
-					synctest.Test(t, func(*testing.T) { err = runModel(config, ops, shards, mask) })
-					if err != nil {
-						rt.Fatal(err)
-					}
-				})
+				checkRandomRuns(t, cachetest.Layout{Shards: shards, HashMask: mask})
 			})
 		}
 	}
 }
 
-func runModel(config []byte, ops []model.Op, shards int, mask uint64) error {
-	cfg, ref := cachetest.Config(config[0], config[1])
-	ref.OneShard = ref.OneShard && shards == 1
-	s, err := cachetest.Open(cfg, ref, func(cfg fastcache.Config[uint64]) (*fastcache.Cache[uint64], error) {
-		return fastcache.NewForTest(cfg, shards, mask), nil
+// checkRandomRuns prints the last failing run, which is rapid's shortest, as short as we get it.
+func checkRandomRuns(t *testing.T, l cachetest.Layout) {
+	var failed *cachetest.Run
+	var fault error
+	defer func() {
+		if failed != nil { // rapid ends the test by Goexit
+			t.Error(foundAgain(t, failed.Config, failed.Ops, disagreement{[]cachetest.Layout{l}, fault}, "found by rapid"))
+		}
+	}()
+	rapid.Check(t, func(rt *rapid.T) {
+		run := cachetest.Run{
+			Config: [2]byte(rapid.SliceOfN(rapid.Byte(), 2, 2).Draw(rt, "config")),
+			Layout: l,
+			Ops:    model.Decode(rapid.SliceOfN(rapid.Byte(), 4*100, 4*300).Draw(rt, "ops")),
+		}
+		if _, err := record(t, run); err != nil {
+			failed, fault = &run, err
+			rt.Fatal(err)
+		}
 	})
-	if err != nil {
+}
+
+// record runs the operations in a bubble, judged by the reference and by the walker of invariants.
+func record(t *testing.T, run cachetest.Run) (rec cachetest.Record, err error) {
+	t.Helper()
+	open := func(cfg fastcache.Config[uint64], l cachetest.Layout) *fastcache.Cache[uint64] {
+		return fastcache.NewForTest(cfg, l.Shards, l.HashMask)
+	}
+	synctest.Test(t, func(*testing.T) {
+		rec, err = run.Record(open, (*fastcache.Cache[uint64]).CheckInvariantsForTest)
+	})
+	return rec, err
+}
+
+// A disagreement is a run that fails in one layout, or answers differently in two.
+type disagreement struct {
+	layouts []cachetest.Layout
+	error
+}
+
+// compare runs the operations in every layout and compares the answers with those of the first.
+func compare(t *testing.T, config [2]byte, ops []model.Op, layouts []cachetest.Layout) error {
+	t.Helper()
+	var first []model.Answer
+	for i, l := range layouts {
+		run := cachetest.Run{Config: config, Layout: l, Ops: ops}
+		rec, err := record(t, run)
+		if err != nil {
+			return disagreement{layouts[i : i+1], err}
+		}
+		if i == 0 {
+			first = rec.Answers
+			continue
+		}
+		_, ref := run.Configs()
+		oneShard := layouts[0].Shards == 1 && l.Shards == 1 // then nothing else may choose the victims
+		if err := model.Diff(first, rec.Answers, ref, oneShard); err != nil {
+			return disagreement{[]cachetest.Layout{layouts[0], l}, err}
+		}
+	}
+	return nil
+}
+
+// sameAnswers fails if the operations fail, or if their answers depend on the layout, with a
+// short run that does.
+func sameAnswers(t *testing.T, config [2]byte, ops []model.Op, layouts ...cachetest.Layout) {
+	t.Helper()
+	var d disagreement
+	if err := compare(t, config, ops, layouts); errors.As(err, &d) {
+		t.Fatal(foundAgain(t, config, ops, d, "found"))
+	}
+}
+
+// foundAgain shrinks a failing run and returns what its failure says, with a test that repeats it.
+func foundAgain(t *testing.T, config [2]byte, ops []model.Op, d disagreement, found string) string {
+	t.Helper()
+	attempt := func(ops []model.Op) (err error) {
+		for try := 0; try < 3 && err == nil; try++ { // placement by a new seed, and timers, make a difference
+			err = compare(t, config, ops, d.layouts)
+		}
 		return err
 	}
-	return s.Run(cfg, ref, ops, s.CheckInvariantsForTest)
+	short := model.Shrink(ops, func(ops []model.Op) bool { return attempt(ops) != nil })
+	again, hint := attempt(short), ""
+	if again == nil {
+		again, hint = d.error, " (it fails only now and then)"
+	}
+	return fmt.Sprintf("%v\nin %v\nTo repeat%s, save as fastcache/found_test.go:\n\n%s",
+		again, d.layouts, hint, cachetest.Source(config, short, d.layouts, found))
 }

@@ -20,6 +20,12 @@ type Subject struct {
 	*fastcache.Cache[uint64]
 	birth        time.Time
 	hits, misses uint64
+	keys         model.Universe
+	scan         bool // see Layout
+	log          []model.Answer
+	slept        bool   // since the last Settle
+	woken        uint64 // WakeUps when Sleep returned
+	late         int    // see Record
 
 	check func() error // run when the cache is quiet; nil: nothing
 	fault error        // the first that check returned
@@ -87,7 +93,8 @@ func Open(cfg fastcache.Config[uint64], ref model.Config,
 // quiet point it calls check, if that is not nil.
 func (s *Subject) Run(cfg fastcache.Config[uint64], ref model.Config, ops []model.Op, check func() error) error {
 	s.check = check
-	if err := model.Check(s, model.NewReference(ref), ops); err != nil {
+	var err error
+	if s.log, err = model.Record(s, model.NewReference(ref), ops); err != nil {
 		return err
 	}
 	if s.fault != nil {
@@ -100,7 +107,7 @@ func (s *Subject) onRemove(r fastcache.Removal[uint64]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reports = append(s.reports, model.Removal{
-		Key: model.Key(r.Key), Value: r.Value, Reason: model.Reason(r.Reason), At: time.Since(s.birth),
+		Key: s.plain(r.Key), Value: r.Value, Reason: model.Reason(r.Reason), At: time.Since(s.birth),
 	})
 	if int(r.Reason) < len(s.totals) {
 		s.totals[r.Reason]++
@@ -116,18 +123,31 @@ func (s *Subject) Reports() []model.Removal {
 }
 
 // Sleep moves the bubble's time.
-func (s *Subject) Sleep(d time.Duration) { time.Sleep(d) }
+func (s *Subject) Sleep(d time.Duration) {
+	time.Sleep(d)
+	s.slept, s.woken = true, s.Stats().WakeUps
+}
 
 // Settle waits until the cache is quiet, and checks it.
 func (s *Subject) Settle() {
 	synctest.Wait()
+	if s.slept && s.Stats().WakeUps > s.woken {
+		s.late++
+	}
+	s.slept = false
 	if s.check != nil && s.fault == nil {
 		s.fault = s.check()
 	}
 }
 
+// key returns what the model's key is called in the cache.
+func (s *Subject) key(k model.Key) fastcache.Key { return fastcache.Key(s.keys.Of(k)) }
+
+// plain returns the model's key.
+func (s *Subject) plain(k fastcache.Key) model.Key { return s.keys.Plain(model.Key(k)) }
+
 func (s *Subject) Lookup(k model.Key) (uint64, bool) {
-	v, ok := s.Cache.Lookup(fastcache.Key(k))
+	v, ok := s.Cache.Lookup(s.key(k))
 	if ok {
 		s.hits++
 	} else {
@@ -137,11 +157,11 @@ func (s *Subject) Lookup(k model.Key) (uint64, bool) {
 }
 
 func (s *Subject) entry(e fastcache.Entry[uint64]) model.Entry {
-	return model.Entry{Key: model.Key(e.Key), Value: e.Value, Expires: e.Expires.Sub(s.birth)}
+	return model.Entry{Key: s.plain(e.Key), Value: e.Value, Expires: e.Expires.Sub(s.birth)}
 }
 
 func (s *Subject) Peek(k model.Key) (model.Entry, bool) {
-	e, ok := s.Cache.Peek(fastcache.Key(k))
+	e, ok := s.Cache.Peek(s.key(k))
 	return s.entry(e), ok
 }
 
@@ -160,36 +180,55 @@ func modelError(err error) error {
 }
 
 func (s *Subject) Update(k model.Key, v uint64) error {
-	return modelError(s.Cache.Update(fastcache.Key(k), v))
+	return modelError(s.Cache.Update(s.key(k), v))
 }
 
 func (s *Subject) UpdateTTL(k model.Key, v uint64, ttl time.Duration) error {
-	return modelError(s.Cache.UpdateTTL(fastcache.Key(k), v, ttl))
+	return modelError(s.Cache.UpdateTTL(s.key(k), v, ttl))
 }
 
-func (s *Subject) Delete(k model.Key) bool         { return s.Cache.Delete(fastcache.Key(k)) }
-func (s *Subject) Take(k model.Key) (uint64, bool) { return s.Cache.Take(fastcache.Key(k)) }
-func (s *Subject) Demote(k model.Key) bool         { return s.Cache.Demote(fastcache.Key(k)) }
+func (s *Subject) Delete(k model.Key) bool         { return s.Cache.Delete(s.key(k)) }
+func (s *Subject) Take(k model.Key) (uint64, bool) { return s.Cache.Take(s.key(k)) }
+func (s *Subject) Demote(k model.Key) bool         { return s.Cache.Demote(s.key(k)) }
 
 func (s *Subject) TakeNewest(partial string) (model.Key, uint64, bool) {
-	k, v, ok := s.Cache.TakeNewest(partial)
-	return model.Key(k), v, ok
+	if s.scan {
+		return s.scanNewest(partial, false)
+	}
+	k, v, ok := s.Cache.TakeNewest(s.keys.OfPart(partial))
+	return s.plain(k), v, ok
 }
 
 func (s *Subject) TakeNewestKeepLast(partial string) (model.Key, uint64, bool) {
-	k, v, ok := s.Cache.TakeNewestKeepLast(partial)
-	return model.Key(k), v, ok
+	if s.scan {
+		return s.scanNewest(partial, true)
+	}
+	k, v, ok := s.Cache.TakeNewestKeepLast(s.keys.OfPart(partial))
+	return s.plain(k), v, ok
+}
+
+func (s *Subject) DeletePartial(partial string) int {
+	return s.Cache.DeletePartial(s.keys.OfPart(partial))
 }
 
 func (s *Subject) SelectSession(partial string) iter.Seq2[model.Key, uint64] {
-	return modelKeys(s.Cache.SelectSession(partial))
+	if !s.scan {
+		return s.plainKeys(s.Cache.SelectSession(s.keys.OfPart(partial)))
+	}
+	return func(yield func(model.Key, uint64) bool) {
+		for _, e := range s.newestFirst(partial) {
+			if !yield(e.Key, e.Value) {
+				return
+			}
+		}
+	}
 }
 
-func (s *Subject) All() iter.Seq2[model.Key, uint64] { return modelKeys(s.Cache.All()) }
+func (s *Subject) All() iter.Seq2[model.Key, uint64] { return s.plainKeys(s.Cache.All()) }
 
-func modelKeys(seq iter.Seq2[fastcache.Key, uint64]) iter.Seq2[model.Key, uint64] {
+func (s *Subject) plainKeys(seq iter.Seq2[fastcache.Key, uint64]) iter.Seq2[model.Key, uint64] {
 	return func(yield func(model.Key, uint64) bool) {
-		seq(func(k fastcache.Key, v uint64) bool { return yield(model.Key(k), v) })
+		seq(func(k fastcache.Key, v uint64) bool { return yield(s.plain(k), v) })
 	}
 }
 
@@ -201,7 +240,7 @@ func (s *Subject) Entries() iter.Seq[model.Entry] {
 
 func (s *Subject) Foldl(f func(model.Key, uint64)) {
 	fastcache.Foldl(s.Cache, func(k fastcache.Key, v uint64, acc int) int {
-		f(model.Key(k), v)
+		f(s.plain(k), v)
 		return acc + 1
 	}, 0)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // TB is the part of testing.TB that Run needs.
@@ -30,15 +29,20 @@ const horizon = 120 * 365 * days
 type runner struct {
 	subject Subject
 	ref     *Reference
-	serial  uint64  // of the last value made
-	given   []Op    // the operations as they came, up to the one under way
-	ran     []Op    // the same with each Fill split
-	got     [][]any // by ran, what the subject answered
+	serial  uint64   // of the last value made
+	given   []Op     // the operations as they came, up to the one under way
+	log     []Answer // of the same with each Fill split
 }
 
 // Check is Run with the failure returned. It closes the subject at the end, and checks that too,
 // unless it fails before.
 func Check(subject Subject, ref *Reference, ops []Op) error {
+	_, err := Record(subject, ref, ops)
+	return err
+}
+
+// Record is Check with all answers returned, for Diff.
+func Record(subject Subject, ref *Reference, ops []Op) ([]Answer, error) {
 	r := &runner{subject: subject, ref: ref}
 	defer func() {
 		if p := recover(); p != nil {
@@ -50,14 +54,14 @@ func Check(subject Subject, ref *Reference, ops []Op) error {
 		r.given = ops[:i+1]
 		for _, op := range expand(op) {
 			if err := r.step(op); err != nil {
-				return fmt.Errorf("model: operation %d, %v: %w\n%s", len(r.ran)-1, op, err, r.trace())
+				return r.log, fmt.Errorf("model: operation %d, %v: %w\n%s", len(r.log)-1, op, err, r.trace())
 			}
 		}
 	}
 	if n := len(ref.resident); n > 0 {
-		return fmt.Errorf("model: %d sessions were stored and never reported\n%s", n, r.trace())
+		return r.log, fmt.Errorf("model: %d sessions were stored and never reported\n%s", n, r.trace())
 	}
-	return nil
+	return r.log, nil
 }
 
 // expand splits a Fill into its Updates.
@@ -74,12 +78,11 @@ func expand(op Op) []Op {
 
 // step runs one operation and judges its answer, the removals that it caused, and the bounds.
 func (r *runner) step(op Op) error {
-	r.ran = append(r.ran, op)
-	r.got = append(r.got, nil)
+	r.log = append(r.log, Answer{Op: op})
 	if err := r.apply(op); err != nil {
 		return err
 	}
-	if racing := op.Kind == Advance && op.Value%2 == 1; racing {
+	if op.Racing() {
 		return nil // the next operation meets timers that are due and have not run
 	}
 	if op.Kind != Close { // Close itself waits for its reports
@@ -89,6 +92,8 @@ func (r *runner) step(op Op) error {
 		return err
 	}
 	n := r.subject.Size()
+	last := &r.log[len(r.log)-1]
+	last.settled, last.size, last.exact = true, n, r.ref.exact()
 	if err := r.ref.sized(n); err != nil {
 		return fmt.Errorf("then %w", err)
 	}
@@ -107,16 +112,14 @@ func (r *runner) removals() error {
 		}
 		removals = r.ref.infer(held)
 	}
-	for _, rm := range removals {
-		r.saw(fmt.Sprintf("%v%v=%#x", rm.Reason, rm.Key, rm.Value))
-	}
+	r.log[len(r.log)-1].gone = removals
 	return r.ref.judge(removals)
 }
 
-// saw notes what the subject answered, for the trace.
+// saw notes what the subject answered.
 func (r *runner) saw(answers ...any) {
-	last := len(r.got) - 1
-	r.got[last] = append(r.got[last], answers...)
+	last := &r.log[len(r.log)-1]
+	last.got = append(last.got, answers...)
 }
 
 // apply runs one operation and has the reference judge its answer.
@@ -301,6 +304,9 @@ func (r *runner) advance(op Op) {
 	if d <= 0 || d > horizon-r.ref.now {
 		return
 	}
+	if op.OnTick() {
+		d += Tick - 1 - (r.ref.now+d-1)%Tick
+	}
 	r.ref.now += d
 	r.subject.Sleep(d)
 	r.saw(r.ref.now)
@@ -314,39 +320,13 @@ const (
 // trace shows the last operations with their answers, and how to run all of them again.
 func (r *runner) trace() string {
 	var b strings.Builder
-	first := max(0, len(r.ran)-traced)
+	first := max(0, len(r.log)-traced)
 	fmt.Fprintf(&b, "config %+v; operations from %d:\n", r.ref.cfg, first)
-	for i := first; i < len(r.ran); i++ {
-		fmt.Fprintf(&b, "%5d %v = %s\n", i, r.ran[i], answers(r.got[i]))
+	for i := first; i < len(r.log); i++ {
+		fmt.Fprintf(&b, "%5d %v\n", i, r.log[i])
 	}
 	if len(r.given) <= sourced {
 		b.WriteString(Source(r.given))
-	}
-	return b.String()
-}
-
-func answers(got []any) string {
-	var b strings.Builder
-	for i, g := range got {
-		if i > 0 {
-			b.WriteString(" ")
-		}
-		switch g := g.(type) {
-		case uint64:
-			fmt.Fprintf(&b, "%#x", g)
-		case []pair:
-			for _, p := range g {
-				fmt.Fprintf(&b, "%v=%#x ", p.key, p.value)
-			}
-		case []Entry:
-			for _, e := range g {
-				fmt.Fprintf(&b, "%v=%#x until %v ", e.Key, e.Value, e.Expires)
-			}
-		case time.Duration:
-			fmt.Fprintf(&b, "at %v", g)
-		default:
-			fmt.Fprint(&b, g)
-		}
 	}
 	return b.String()
 }

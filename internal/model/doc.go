@@ -2,6 +2,9 @@
 // plain reference cache, and a driver that applies a run of operations to both a subject and
 // the reference and stops at the first answer that the contract does not allow.
 //
+// A run can also be recorded, for Diff to compare with the same run by a cache that is laid out
+// otherwise, and Shrink makes a failing run short.
+//
 // # What it isn't
 //
 // It is sequential: one operation at a time, in virtual time. Races are for other tests. And

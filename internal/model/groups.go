@@ -180,6 +180,16 @@ func (r *Reference) close(err error) error {
 	return nil
 }
 
+// exact reports whether everything current is alive.
+func (r *Reference) exact() bool {
+	for _, s := range r.current {
+		if r.life(s) != alive {
+			return false
+		}
+	}
+	return true
+}
+
 // sized judges Size, which may count what expired within the last tick, and the bounds.
 func (r *Reference) sized(n int) error {
 	least, most, weight := 0, 0, int64(0)

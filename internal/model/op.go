@@ -65,7 +65,7 @@ type Op struct {
 	Kind    Kind
 	Partial uint8 // 0..15: see Op.Key
 	ID      uint8 // see Op.Key
-	Value   uint8 // 0..15. Updates: the class of weight. Iterations: stop after that many, 0 never. Advance: odd, do not settle
+	Value   uint8 // 0..15. Updates: the class of weight. Iterations: stop after that many, 0 never. Advance: see Racing, OnTick
 	Time    uint8 // 0..15. UpdateTTL: index of the TTL. Advance: index of the step
 }
 
@@ -140,6 +140,14 @@ var steps = [16]time.Duration{1, time.Millisecond, Tick, toDeadline, beforeDeadl
 // Step returns how far an Advance goes; a negative step is one of toDeadline and its like.
 func (op Op) Step() time.Duration { return steps[op.Time%16] }
 
+// Racing reports whether an Advance leaves timers that are due alone: the next operation may meet
+// them late.
+func (op Op) Racing() bool { return op.Kind == Advance && op.Value&1 != 0 }
+
+// OnTick reports whether an Advance goes on to the start of a tick. Timers are due there only, and in
+// virtual time nothing else can make one late: at any later time it has run.
+func (op Op) OnTick() bool { return op.Kind == Advance && op.Value&2 != 0 }
+
 var weights = [16]int64{1, 1, 1, 2, 3, 4, 5, 8, 16, 32, 63, 64, 65, 0, math.MaxInt64, -1}
 
 // WeightOf is the Weigh of every subject: a value carries its class of weight in its low bits.
@@ -177,7 +185,10 @@ func (op Op) step() string {
 	case pastDeadline:
 		text = "to a tick past the next deadline"
 	}
-	if op.Value%2 == 1 {
+	if op.OnTick() {
+		text += ", on to the tick"
+	}
+	if op.Racing() {
 		text += ", racing the timers"
 	}
 	return text
