@@ -12,6 +12,9 @@ FUZZTIME ?= 10m
 PARALLEL ?= # fuzz workers; empty: one per processor
 BENCH    ?= .
 COUNT    ?= 6
+MUTANTS  ?= .
+SOAK     ?= 30m
+LIN_HISTORIES ?= 20000
 
 SHELL := bash
 .DEFAULT_GOAL := help
@@ -86,6 +89,16 @@ fuzz: ## every fuzz target for FUZZTIME=10m (FUZZ=regexp, PARALLEL=workers)
 .PHONY: bench
 bench: ## the headline benchmarks (BENCH=regexp, COUNT=6)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) .
+
+# Faults that a promise forbids, put in one at a time: each must turn a test red.
+.PHONY: mutants
+mutants: ## break the code on purpose, fault by fault: does a test notice? (MUTANTS=regexp)
+	go run ./internal/mutants -run '$(MUTANTS)'
+
+.PHONY: soak
+soak: ## mixed load for SOAK=30m, then LIN_HISTORIES=20000 histories per configuration
+	SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./fastcache
+	LIN_HISTORIES=$(LIN_HISTORIES) go test -count=1 -timeout 0 -v -run 'Histories(Are|With)' ./fastcache
 
 .PHONY: demo
 demo: ## a server and clients that resume, live (ARGS=flags)

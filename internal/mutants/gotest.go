@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"time"
+)
+
+// suite is every package whose tests may catch a mutant.
+var suite = []string{"./timerwheel", "./index", "./fastcache", "./fuzz"}
+
+// A goTest runs the go command in a module.
+type goTest struct {
+	root    string
+	temp    string // for whatever failing tests leave behind
+	timeout time.Duration
+	rapid   map[string]bool // by directory; see findRapid
+}
+
+// baseline runs the tests on the code as it is: a suite that fails anyway would catch
+// everything. After a make test it is a look into go's cache.
+func (g *goTest) baseline(ctx context.Context) error {
+	if err := g.findRapid(ctx); err != nil {
+		return err
+	}
+	args := append([]string{"test", "-timeout", g.timeout.String()}, suite...)
+	if out, err := g.command(ctx, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("mutants: the tests fail without a mutant: %w\n%s", err, head(string(out), 20))
+	}
+	return nil
+}
+
+// run runs one step.
+func (g *goTest) run(ctx context.Context, overlay string, s step) verdict {
+	limit := g.timeout
+	if s.limit != 0 {
+		limit = min(limit, s.limit)
+	}
+	args := []string{"test", "-json", "-failfast", "-count=1", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-timeout", limit.String()}
+	if s.race {
+		args = append(args, "-race")
+	}
+	if s.tests != "" {
+		args = append(args, "-run", s.tests)
+	}
+	args = append(args, "./"+s.dir)
+	if g.rapid[s.dir] {
+		args = append(args, "-rapid.nofailfile") // or it leaves the failure in the work tree
+	}
+	cmd := g.command(ctx, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	v := judge(out.Bytes(), err != nil)
+	if v.outcome == faulty {
+		v.output += errs.String()
+	}
+	return v
+}
+
+// head returns the first lines of a text.
+func head(text string, lines int) string {
+	all := strings.SplitAfterN(text, "\n", lines+1)
+	return strings.Join(all[:min(lines, len(all))], "")
+}
+
+// findRapid finds the packages whose tests know rapid's flags; others refuse them.
+func (g *goTest) findRapid(ctx context.Context) error {
+	args := append([]string{"list", "-test", "-f", `{{.ForTest}} {{join .Deps " "}}`}, suite...)
+	out, err := g.command(ctx, args...).Output()
+	if err != nil {
+		return fmt.Errorf("mutants: go list: %w", err)
+	}
+	g.rapid = map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		if pkg, deps, _ := strings.Cut(line, " "); strings.Contains(deps, "pgregory.net/rapid") {
+			g.rapid[path.Base(pkg)] = true
+		}
+	}
+	return nil
+}
+
+func (g *goTest) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = g.root
+	cmd.Env = append(os.Environ(), "TMPDIR="+g.temp)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // lets it remove what it built
+	return cmd
+}
+
+// An event is a line of go test -json.
+type event struct {
+	Action      string
+	Test        string
+	Output      string
+	FailedBuild string
+}
+
+// judge reads the output of go test -json. A failure that no test binary reported is not
+// the tests' merit: the mutant did not build.
+func judge(output []byte, failed bool) verdict {
+	if !failed {
+		if bytes.Contains(output, []byte("[no tests to run]")) {
+			return verdict{outcome: faulty, output: "its tests line names no test\n"}
+		}
+		return verdict{outcome: survived}
+	}
+	var text strings.Builder
+	var first, running string
+	ran := false
+	for line := range bytes.Lines(output) {
+		var e event
+		if json.Unmarshal(line, &e) != nil {
+			continue
+		}
+		text.WriteString(e.Output)
+		root, _, _ := strings.Cut(e.Test, "/")
+		switch {
+		case e.Action == "run":
+			running = root
+		case e.Action == "fail" && e.Test != "" && first == "":
+			first = root
+		case e.Action == "fail" && e.Test == "" && e.FailedBuild == "":
+			ran = true
+		}
+	}
+	if !ran {
+		return verdict{outcome: faulty, output: text.String()}
+	}
+	v := verdict{outcome: caught, test: first, output: text.String()}
+	switch {
+	case strings.Contains(v.output, "panic: test timed out"):
+		v.how = "hang"
+	case strings.Contains(v.output, "WARNING: DATA RACE"):
+		v.how = "race"
+	case strings.Contains(v.output, "\nfatal error: "), strings.Contains(v.output, "\npanic: "):
+		v.how = "crash"
+	}
+	if v.test == "" {
+		v.test = running
+	}
+	return v
+}
