@@ -63,7 +63,7 @@ type Config[V any] struct {
 	MaxPerPartial int
 
 	// MaxWeight bounds the sum of the weights of all sessions, exactly, in the unit that
-	// Weigh uses. Zero means no such bound. It needs Weigh.
+	// Weigh uses. Zero means no such bound but that of int64. It needs Weigh.
 	MaxWeight int64
 
 	// Weigh returns a session's weight. It is called once per Update, in the caller's
