@@ -137,8 +137,8 @@ func aliveAt[V any](n *node[V], now int64) bool {
 	return n.Item.until.Load() > now && !revoked(n)
 }
 
-// kill marks the node gone and returns true, or false if it was gone already. What was
-// over before the caller came keeps its own reason.
+// kill marks the node gone for a reason and returns true, or false if it was gone already.
+// What was over before the caller came keeps its own reason, and is not the caller's.
 func kill[V any](n *node[V], reason Reason, now int64) bool {
 	for {
 		u := n.Item.until.Load()
@@ -152,7 +152,7 @@ func kill[V any](n *node[V], reason Reason, now int64) bool {
 		// linearizes: the session is gone here; a Lookup that loaded until earlier may
 		// still return it.
 		if n.Item.until.CompareAndSwap(u, -int64(why)) {
-			return true
+			return why == reason
 		}
 		// A Lookup moved the idle deadline, or another caller killed it.
 	}

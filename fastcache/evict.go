@@ -23,7 +23,8 @@ func (s *shard[V]) expiredLocked(c *Cache[V], now int64) (room, bool) {
 		return room{}, false // nothing expires within this tick
 	}
 	if n := s.overThisTickLocked(now); n != nil {
-		return s.removeLocked(c, n)
+		room, _ := s.removeLocked(c, n, Expired, now)
+		return room, true
 	}
 	return room{}, false
 }
@@ -57,9 +58,9 @@ func (s *shard[V]) evictLocked(c *Cache[V], now int64, except *node[V]) (room, b
 	if !ok {
 		return room{}, false
 	}
-	n := s.mu.bySlot[slot]
-	kill(n, Evicted, now) // false: TakeNewest has killed it; its room serves as well
-	return s.removeLocked(c, n)
+	// Not ended by us: TakeNewest has killed it, and its room serves as well.
+	room, _ := s.removeLocked(c, s.mu.bySlot[slot], Evicted, now)
+	return room, true
 }
 
 // overdue reports whether the timer should have run: sessions of other shards may be over.
@@ -103,7 +104,8 @@ func (s *shard[V]) quotaLocked(c *Cache[V], u *update[V]) outcome {
 	if victim == nil {
 		return stored
 	}
-	if room, ok := s.removeLocked(c, victim); ok {
+	if s.residesLocked(victim) {
+		room, _ := s.removeLocked(c, victim, Quota, u.now)
 		u.room.add(room)
 		return stored
 	}
@@ -137,13 +139,15 @@ func popForQuota[V any](g *index.Group[entry[V]], now int64) *node[V] {
 	return victim
 }
 
-// removeKilled removes a killed node from whichever shard has it and returns its room, none
-// if somebody else removed it.
-func (c *Cache[V]) removeKilled(n *node[V]) room {
+// removeAnywhere removes a node for a reason from whichever shard has it and returns its
+// room, none if somebody else removed it.
+func (c *Cache[V]) removeAnywhere(n *node[V], reason Reason) (room room) {
 	digest, _ := c.digests(keyOf(n))
 	s := c.shardOf(digest)
 	s.mu.Lock()
-	room, _ := s.removeLocked(c, n)
+	if s.residesLocked(n) {
+		room, _ = s.removeLocked(c, n, reason, c.now())
+	}
 	c.unlock(s)
 	return room
 }
@@ -151,6 +155,6 @@ func (c *Cache[V]) removeKilled(n *node[V]) room {
 // removeVictim removes a session that had to go after the newcomer was in, if there is one.
 func (c *Cache[V]) removeVictim(n *node[V]) {
 	if n != nil {
-		c.giveBack(c.removeKilled(n))
+		c.giveBack(c.removeAnywhere(n, Quota))
 	}
 }

@@ -41,7 +41,6 @@ type linCall struct {
 	value      uint16
 	ttl        int64
 	begin, end int64
-	raced      bool // of TakeNewestKeepLast: a writer ran meanwhile
 }
 
 // linAnswer is what an operation returned.
@@ -210,8 +209,7 @@ func (r linRules) stepNewest(s linState, c linCall, a linAnswer) (next []linStat
 	if c.kind == linTakeNewest {
 		return one(s.cut(0, 1))
 	}
-	// Where others remove the rest in the same instant, the last may be taken all the same.
-	mayBeLast, mayBeMore := true, c.raced || r.timed
+	mayBeLast, mayBeMore := true, false
 	for _, elder := range s.entries[1:s.n] {
 		mayBeLast = mayBeLast && r.gone(c, elder)
 		mayBeMore = mayBeMore || r.alive(c, elder)

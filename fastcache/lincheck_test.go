@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -175,20 +174,7 @@ func (r *linRecorder) record(seed uint64, bound int) []porcupine.Operation {
 	for _, ops := range all {
 		history = append(history, ops...)
 	}
-	markRaced(history)
 	return history
-}
-
-// markRaced marks the calls of TakeNewestKeepLast during which another client wrote.
-func markRaced(history []porcupine.Operation) {
-	for i := range history {
-		op := &history[i]
-		call := op.Input.(linCall)
-		call.raced = call.kind == linKeepLast && slices.ContainsFunc(history, func(o porcupine.Operation) bool {
-			return o.ClientId != op.ClientId && o.Input.(linCall).kind > linPeek && o.Call < op.Return && op.Call < o.Return
-		})
-		op.Input = call
-	}
 }
 
 // split returns a Clear as one operation per key, since it removes each session at an

@@ -24,11 +24,12 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 		return value, false
 	}
 	// TakeNewest may have killed it and wait for our lock; then it has the session, not we.
-	if kill(n, reason, c.now()) && removalReason(n) == reason {
-		value, ok = n.Item.value, true
+	room, ended := s.removeLocked(c, n, reason, c.now())
+	c.giveBack(room)
+	if !ended {
+		return value, false
 	}
-	s.discardLocked(c, n)
-	return value, ok
+	return n.Item.value, true
 }
 
 // Demote marks a session as one that will hardly be used again, such as a TLS 1.3 ticket
@@ -53,8 +54,7 @@ func (c *Cache[V]) Demote(key Key) bool {
 func (c *Cache[V]) TakeNewest(partial string) (Key, V, bool) { return c.takeNewest(partial, false) }
 
 // TakeNewestKeepLast is TakeNewest, but a session that is the only one left of its partial
-// key is returned and stays; that counts as a use of it, as by Lookup. Where others remove the
-// rest of the partial key in the same instant, it may take the last one all the same.
+// key is returned and stays; that counts as a use of it, as by Lookup.
 func (c *Cache[V]) TakeNewestKeepLast(partial string) (Key, V, bool) {
 	return c.takeNewest(partial, true)
 }
@@ -68,7 +68,7 @@ func (c *Cache[V]) takeNewest(partial string, keepLast bool) (key Key, value V, 
 		return key, value, false
 	}
 	if taken {
-		c.giveBack(c.removeKilled(n))
+		c.giveBack(c.removeAnywhere(n, Taken))
 	}
 	return keyOf(n), n.Item.value, true
 }
@@ -108,8 +108,8 @@ func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast boo
 		}
 	}
 	// linearizes: TakeNewest takes effect at the kill. What was newer is gone for good, and
-	// nobody can link a newer one while we hold the lock.
-	if !kill(n, Taken, now) || removalReason(n) != Taken {
+	// nobody can link a newer one, or end the elder but by its deadline, while we hold the lock.
+	if !kill(n, Taken, now) {
 		return false
 	}
 	g.Unlink(n)
@@ -147,18 +147,19 @@ func (c *Cache[V]) DeletePartial(partial string) int {
 		return c.removeMatching(Revoked, func(n *node[V]) bool { return partialOf(n) == partial })
 	}
 	_, digest := c.digests(Key{Partial: partial})
-	now := c.now()
-	g := c.index.Revoke(digest, partial)
+	g := c.index.LockExisting(digest, partial)
 	if g == nil {
 		return 0
 	}
+	now := c.now()
+	c.index.Revoke(g)
 	count := 0
 	for n := g.Newest(); n != nil; n = n.Next() {
 		kill(n, Revoked, now) // false: an Update or the timer came first, and found it revoked
 		if removalReason(n) == Revoked {
 			count++
 		}
-		c.giveBack(c.removeKilled(n))
+		c.giveBack(c.removeAnywhere(n, Revoked))
 	}
 	return count
 }
@@ -190,10 +191,11 @@ func (c *Cache[V]) removeMatching(reason Reason, match func(*node[V]) bool) int 
 				if n == nil || !match(n) {
 					continue
 				}
-				if kill(n, reason, now); removalReason(n) == reason {
+				room, ended := s.removeLocked(c, n, reason, now)
+				c.giveBack(room)
+				if ended {
 					count++
 				}
-				s.discardLocked(c, n)
 			}
 			more = rest
 			c.unlock(s)

@@ -124,22 +124,17 @@ func (s *shard[V]) growTableLocked(buckets int) {
 	s.table.Store(t) // publishes: the new table is complete
 }
 
-// removeLocked takes a node that was killed out of its slot and queues its report, unless
-// somebody did so before. It returns the room that the node took, which the caller passes
-// to a newcomer or gives back.
-func (s *shard[V]) removeLocked(c *Cache[V], n *node[V]) (room room, ok bool) {
+// removeLocked ends the session of a resident for a reason, unless it is over already, takes
+// it out of its slot and queues its report. It returns the room that the session took, which
+// the caller passes to a newcomer or gives back, and whether it was this call that ended it.
+func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int64) (room room, ended bool) {
 	m := &s.mu
 	slot := n.Item.slot
-	if !s.residesLocked(n) {
-		return room, false
-	}
 	m.work++
+	ended = c.end(n, reason, now)
 	s.table.Load().remove(m.hash[slot], n)
 	m.wheel.Cancel(slot)
 	m.queue.remove(slot)
-	if c.index != nil {
-		c.index.Remove(n)
-	}
 	room.places = 1
 	if c.cfg.Weigh != nil {
 		room.weight = m.weight[slot]
@@ -151,14 +146,22 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V]) (room room, ok bool) {
 	if m.resident--; m.resident == 0 && len(m.bySlot) > smallShard {
 		s.resetLocked()
 	}
-	return room, true
+	return room, ended
 }
 
-// discardLocked removes a node that was killed and gives its room back.
-func (s *shard[V]) discardLocked(c *Cache[V], n *node[V]) bool {
-	room, ok := s.removeLocked(c, n)
-	c.giveBack(room)
-	return ok
+// end kills a node for a reason and unlinks it from its group, and reports whether it was
+// this call that did so for that reason. It does both in one section of the group's lock:
+// whoever holds that sees a session end by its deadline only, and TakeNewestKeepLast knows
+// which one is the last.
+func (c *Cache[V]) end(n *node[V], reason Reason, now int64) bool {
+	if c.index == nil {
+		return kill(n, reason, now)
+	}
+	g := c.index.LockOf(n)
+	ended := kill(n, reason, now)
+	g.Unlink(n)
+	c.index.Unlock(g)
+	return ended
 }
 
 // expireLocked removes sessions that are over, up to a batch. The wheel tells which may be.
@@ -196,7 +199,8 @@ func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
 			continue
 		}
 		m.work-- // removeLocked counts this one
-		return s.removeLocked(c, n)
+		room, _ := s.removeLocked(c, n, Expired, now)
+		return room, true
 	}
 	return room{}, false
 }

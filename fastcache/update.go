@@ -157,7 +157,7 @@ func (c *Cache[V]) store(u *update[V]) error {
 			}
 			return nil
 		case victimWaits:
-			u.room.add(c.removeKilled(u.victim))
+			u.room.add(c.removeAnywhere(u.victim, Quota))
 			u.victim = nil
 		case expiredWaits:
 			more, ok := c.sweepOne()
@@ -187,7 +187,7 @@ func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
 	c.setDeadline(u.fresh, u.now, u.ttl)
 	old := s.table.Load().find(uint32(u.digest), u.key)
 	if old != nil && settle(old, u.now) {
-		u.room.add(s.dropLocked(c, old))
+		u.room.add(s.dropLocked(c, old, u.now))
 		old = nil
 	}
 	if old == nil {
@@ -202,16 +202,15 @@ func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
 	if old == nil {
 		s.insertLocked(c, u)
 	} else if !s.replaceLocked(c, u, old) {
-		settle(old, u.now)
-		u.room.add(s.dropLocked(c, old))
+		u.room.add(s.dropLocked(c, old, u.now))
 		return again // TakeNewest or DeletePartial won: store it as a new one
 	}
 	return stored
 }
 
-// dropLocked removes a node that is gone, if it is still there, and returns its room.
-func (s *shard[V]) dropLocked(c *Cache[V], n *node[V]) room {
-	room, _ := s.removeLocked(c, n)
+// dropLocked removes a resident that is over and returns its room.
+func (s *shard[V]) dropLocked(c *Cache[V], n *node[V], now int64) room {
+	room, _ := s.removeLocked(c, n, Expired, now)
 	return room
 }
 
@@ -293,8 +292,8 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	var g *index.Group[entry[V]]
 	if c.index != nil {
 		g = c.index.LockOf(old)
-		if g != old.Group() || old.Item.until.Load() <= 0 {
-			c.index.Unlock(g) // TakeNewest or DeletePartial won
+		if g.Revoked() || old.Item.until.Load() <= 0 {
+			c.index.Unlock(g) // DeletePartial or TakeNewest won
 			return false
 		}
 		g.PushNewest(u.fresh)

@@ -87,9 +87,6 @@ func (r *indexRun) replace(partial string, pick int) {
 	}
 	old := r.nodes[list[pick%len(list)]]
 	g := r.index.LockOf(old)
-	if g != old.Group() {
-		r.Fatalf("LockOf a linked node of %q is another group", partial)
-	}
 	r.push(g, partial)
 	if !g.Unlink(old) || g.Unlink(old) {
 		r.Fatalf("Unlink of a linked node must be true once")
@@ -98,8 +95,8 @@ func (r *indexRun) replace(partial string, pick int) {
 	r.index.Unlock(g)
 }
 
-// replaceMoved takes any node ever linked: its group may be revoked or empty by now, and LockOf
-// must then give the group that the partial key has today.
+// replaceMoved takes any node ever linked: its group may be revoked or empty by now, and the new
+// node then goes into the group that the partial key has today.
 func (r *indexRun) replaceMoved(pick int) {
 	if r.serial == 0 {
 		return
@@ -107,6 +104,10 @@ func (r *indexRun) replaceMoved(pick int) {
 	old := r.nodes[1+pick%r.serial]
 	partial := old.Group().Partial()
 	g := r.index.LockOf(old)
+	if g.Revoked() || g.Len() == 0 { // it has left the map
+		r.index.Unlock(g)
+		g = r.index.Lock(r.digest(partial), partial)
+	}
 	r.push(g, partial)
 	linked := slices.Contains(r.model[partial], old.Item)
 	if got := g.Unlink(old); got != linked {
@@ -131,21 +132,24 @@ func (r *indexRun) remove(pick int) {
 	n := r.nodes[1+pick%r.serial]
 	partial := n.Group().Partial()
 	want := slices.Contains(r.model[partial], n.Item)
-	if got := r.index.Remove(n); got != want {
-		r.Fatalf("Remove of node %d in %q = %v; want %v", n.Item, partial, got, want)
+	g := r.index.LockOf(n)
+	if got := g.Unlink(n); got != want {
+		r.Fatalf("Unlink of node %d in %q = %v; want %v", n.Item, partial, got, want)
 	}
+	r.index.Unlock(g)
 	r.drop(partial, n.Item)
 }
 
 func (r *indexRun) revoke(partial string) {
 	before := r.index.Find(r.digest(partial), partial)
-	g := r.index.Revoke(r.digest(partial), partial)
+	g := r.index.LockExisting(r.digest(partial), partial)
 	list := r.model[partial]
 	delete(r.model, partial)
 	if (g == nil) != (len(list) == 0) || g != before {
-		r.Fatalf("Revoke(%q) returns a group: %v; want %v", partial, g != nil, len(list) > 0)
+		r.Fatalf("LockExisting(%q) returns a group: %v; want %v", partial, g != nil, len(list) > 0)
 	}
 	if g != nil {
+		r.index.Revoke(g)
 		r.revoked = append(r.revoked, frozen{g, list})
 	}
 }
@@ -269,8 +273,8 @@ func (r *indexRun) apply(kind, choice byte) {
 }
 
 // FuzzIndex checks index against a map of slices: each partial key lists its nodes newest first, an
-// empty group is gone, a revoked one is frozen and a new one takes its place, Remove says truly
-// whether it removed, and a reader that stands on an unlinked node still meets all that is linked
+// empty group is gone, a revoked one is frozen and a new one takes its place, Unlink says truly
+// whether it unlinked, and a reader that stands on an unlinked node still meets all that is linked
 // throughout its walk.
 //
 // An input is one byte that chooses the digests (good, all equal, two values) and two for each

@@ -35,7 +35,7 @@ func insertRemove(b *testing.B, order []int) {
 		g.PushNewest(fresh)
 		x.Unlock(g)
 		victim := &linked[order[i]]
-		if !x.Remove(*victim) {
+		if !remove(x, *victim) {
 			b.Fatal("Remove = false; want true")
 		}
 		*victim = fresh
@@ -57,7 +57,7 @@ func BenchmarkNewGroup(b *testing.B) {
 		g := x.Lock(1, "host-1.example:443")
 		g.PushNewest(n)
 		x.Unlock(g)
-		if !x.Remove(n) {
+		if !remove(x, n) {
 			b.Fatal("Remove = false; want true")
 		}
 	}

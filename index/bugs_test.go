@@ -25,7 +25,7 @@ func TestARemovedNodeAndItsEmptyGroupBecomeGarbage(t *testing.T) {
 		weaks = append(weaks, weak.Make(n))
 	}
 	for _, i := range []int{2, 4, 0, 3, 1} { // middle, newest, oldest, and down to none
-		if !x.Remove(nodes[i]) {
+		if !remove(x, nodes[i]) {
 			t.Fatalf("Remove(node %d) = false; want true", i)
 		}
 		nodes[i] = nil
@@ -47,8 +47,8 @@ func TestRemovingAReplacedNodeKeepsItsReplacement(t *testing.T) {
 		before func(x *Index[int], old *Node[int]) // what happens to old before 2 is pushed
 	}{
 		{"in the same group", func(x *Index[int], old *Node[int]) { replace(x, old, 1) }},
-		{"in the group made after the old one was emptied", func(x *Index[int], old *Node[int]) { x.Remove(old) }},
-		{"in the group made after the old one was revoked", func(x *Index[int], _ *Node[int]) { x.Revoke(1, "a") }},
+		{"in the group made after the old one was emptied", func(x *Index[int], old *Node[int]) { remove(x, old) }},
+		{"in the group made after the old one was revoked", func(x *Index[int], _ *Node[int]) { revoke(x, 1, "a") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := New[int](1)
@@ -57,7 +57,7 @@ func TestRemovingAReplacedNodeKeepsItsReplacement(t *testing.T) {
 			push(x, 1, "a", 2)
 			want := walk(x.Find(1, "a"))
 			for range 2 {
-				if x.Remove(old) {
+				if remove(x, old) {
 					t.Error("Remove(old) = true; want false: it was unlinked before, or is frozen")
 				}
 				wantItems(t, x, 1, "a", want...)
@@ -89,7 +89,7 @@ func TestWhatIsStoredIsIndexedOrRevoked(t *testing.T) {
 		defer close(revocations)
 		for !stop.Load() {
 			before := stored.Load()
-			x.Revoke(1, "a")
+			revoke(x, 1, "a")
 			if before != nil && !before.Group().Revoked() {
 				t.Errorf("session %d was stored before Revoke, which has missed it", before.Item)
 				return
@@ -152,7 +152,7 @@ func TestAGroupIsRevokedBeforeItsKeyIsFree(t *testing.T) {
 	}
 	for i := range groups {
 		leaving = x.Find(mix(uint64(i)), partialKey(i))
-		x.Revoke(leaving.Digest(), leaving.Partial())
+		revoke(x, leaving.Digest(), leaving.Partial())
 		leaving = nil
 	}
 	if seen == 0 {
@@ -235,7 +235,7 @@ func TestALockedGroupStopsNobodyElse(t *testing.T) {
 		}
 		wantItems(t, x, 1, "a", 1, 0)
 		wantItems(t, x, 1, "b", 2)
-		if !x.Remove(gone) || x.Revoke(1, "revoked") == nil {
+		if !remove(x, gone) || revoke(x, 1, "revoked") == nil {
 			t.Error("Remove or Revoke in another group failed")
 		}
 		for i := range 5000 { // the map grows as well
@@ -260,7 +260,7 @@ func TestAnEmptyGroupVanishes(t *testing.T) {
 		name  string
 		empty func(x *Index[int], n *Node[int])
 	}{
-		{"with the removal of its only node", func(x *Index[int], n *Node[int]) { x.Remove(n) }},
+		{"with the removal of its only node", func(x *Index[int], n *Node[int]) { remove(x, n) }},
 		{"when it is unlocked after its only node was unlinked", func(x *Index[int], n *Node[int]) {
 			g := x.LockOf(n)
 			g.Unlink(n)
@@ -268,15 +268,15 @@ func TestAnEmptyGroupVanishes(t *testing.T) {
 		}},
 		{"when it is unlocked after more came and went", func(x *Index[int], n *Node[int]) {
 			fresh, _ := replace(x, n, 1)
-			x.Remove(fresh)
+			remove(x, fresh)
 		}},
-		{"with its revocation", func(x *Index[int], _ *Node[int]) { x.Revoke(1, "a") }},
+		{"with its revocation", func(x *Index[int], _ *Node[int]) { revoke(x, 1, "a") }},
 		{"when it was revoked and its node is removed", func(x *Index[int], n *Node[int]) {
-			x.Revoke(1, "a")
-			x.Remove(n)
+			revoke(x, 1, "a")
+			remove(x, n)
 		}},
 		{"when it was made anew and nothing was pushed", func(x *Index[int], n *Node[int]) {
-			x.Remove(n)
+			remove(x, n)
 			x.Unlock(x.Lock(1, "a"))
 			x.Unlock(x.LockOf(n))
 		}},
@@ -290,9 +290,6 @@ func TestAnEmptyGroupVanishes(t *testing.T) {
 			}
 			if got := x.LockExisting(1, "a"); got != nil {
 				t.Fatalf("LockExisting = a group of %d; want nil", got.Len())
-			}
-			if got := x.Revoke(1, "a"); got != nil {
-				t.Errorf("Revoke = a group with %v; want nil", walk(got))
 			}
 			if got := x.Len(); got != 0 {
 				t.Errorf("Len() = %d; want 0", got)
@@ -318,9 +315,8 @@ func TestWhoWaitsForAGroupThatVanishesGetsTheNextOne(t *testing.T) {
 		none bool
 	}{
 		{"Lock", func(x *Index[int], _ *Node[int]) *Group[int] { return x.Lock(1, "a") }, false},
-		{"LockOf", func(x *Index[int], n *Node[int]) *Group[int] { return x.LockOf(n) }, false},
 		{"LockExisting", func(x *Index[int], _ *Node[int]) *Group[int] { return x.LockExisting(1, "a") }, true},
-		{"Revoke", func(x *Index[int], _ *Node[int]) *Group[int] { return x.Revoke(1, "a") }, true},
+		{"Revoke", func(x *Index[int], _ *Node[int]) *Group[int] { return revoke(x, 1, "a") }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := New[int](1)
@@ -355,9 +351,8 @@ func TestWhoWaitsForAGroupThatWasReplacedGetsItsSuccessor(t *testing.T) {
 		lock func(x *Index[int], n *Node[int]) *Group[int]
 	}{
 		{"Lock", func(x *Index[int], _ *Node[int]) *Group[int] { return x.Lock(1, "a") }},
-		{"LockOf", func(x *Index[int], n *Node[int]) *Group[int] { return x.LockOf(n) }},
 		{"LockExisting", func(x *Index[int], _ *Node[int]) *Group[int] { return x.LockExisting(1, "a") }},
-		{"Revoke", func(x *Index[int], _ *Node[int]) *Group[int] { return x.Revoke(1, "a") }},
+		{"Revoke", func(x *Index[int], _ *Node[int]) *Group[int] { return revoke(x, 1, "a") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := New[int](1)
@@ -393,14 +388,13 @@ func TestAnUpdateUnderWayEndsUpInANewGroupOrIsRevoked(t *testing.T) {
 		held := x.LockOf(old)
 		fresh := &Node[int]{Item: 1}
 		update := func() {
-			g := x.LockOf(old)
+			g := lockForUpdate(x, old)
 			g.PushNewest(fresh)
 			g.Unlink(old)
 			x.Unlock(g)
 		}
 		var frozen *Group[int]
-		revoke := func() { frozen = x.Revoke(1, "a") }
-		calls := []func(){update, revoke}
+		calls := []func(){update, func() { frozen = revoke(x, 1, "a") }}
 		rand.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
 		first := goBlocked(t, calls[0])
 		second := goBlocked(t, calls[1])
@@ -436,10 +430,10 @@ func TestAnUpdateUnderWayEndsUpInANewGroupOrIsRevoked(t *testing.T) {
 func TestARevokedGroupStaysAsItWas(t *testing.T) {
 	x := New[int](1)
 	nodes := push(x, 1, "a", 0, 1, 2)
-	g := x.Revoke(1, "a")
+	g := revoke(x, 1, "a")
 	want := fmt.Sprint(walk(g))
 	for _, n := range nodes {
-		if x.Remove(n) {
+		if remove(x, n) {
 			t.Errorf("Remove(node %d) = true after Revoke; want false", n.Item)
 		}
 		if fresh, unlinked := replace(x, n, 10+n.Item); unlinked || fresh.Group() == g {

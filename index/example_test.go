@@ -36,10 +36,12 @@ func Example() {
 	store("beta:443", "s4")
 	show("alpha:443")
 
-	sessions.Remove(s2)
+	g := sessions.LockOf(s2)
+	g.Unlink(s2)
+	sessions.Unlock(g)
 	show("alpha:443")
 
-	sessions.Revoke(maphash.String(seed, "alpha:443"), "alpha:443")
+	sessions.Revoke(sessions.LockOf(s3))
 	show("alpha:443")
 	show("beta:443")
 	fmt.Println(s3.Group().Revoked(), sessions.Len())

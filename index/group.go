@@ -95,6 +95,9 @@ func (g *Group[T]) PushNewest(n *Node[T]) {
 	if n.group != nil {
 		panic("index: a node is linked at most once; readers may still stand on it")
 	}
+	if !g.mu.mapped {
+		panic("index: a node is linked into a group that has left the map; nobody would find it")
+	}
 	head := g.newest.Load()
 	n.group = g
 	n.next.Store(head)
@@ -109,9 +112,9 @@ func (g *Group[T]) PushNewest(n *Node[T]) {
 }
 
 // Unlink takes n out of the list if it is linked in this group, and reports whether it
-// was. It needs the lock.
+// was. A node of a revoked group stays where it is. It needs the lock.
 func (g *Group[T]) Unlink(n *Node[T]) bool {
-	if n.group != g || n.prev == n {
+	if n.group != g || n.prev == n || !g.mu.mapped {
 		return false
 	}
 	older := n.next.Load()

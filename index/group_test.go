@@ -28,8 +28,8 @@ func TestANodeIsLinkedAtMostOnceInItsLife(t *testing.T) {
 	}{
 		{"while it is linked", func(*Index[int], *Node[int]) {}, "a"},
 		{"while it is linked elsewhere", func(*Index[int], *Node[int]) {}, "b"},
-		{"after its removal", func(x *Index[int], n *Node[int]) { x.Remove(n) }, "a"},
-		{"after its revocation", func(x *Index[int], _ *Node[int]) { x.Revoke(1, "a") }, "a"},
+		{"after its removal", func(x *Index[int], n *Node[int]) { remove(x, n) }, "a"},
+		{"after its revocation", func(x *Index[int], _ *Node[int]) { revoke(x, 1, "a") }, "a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := New[int](1)
@@ -43,6 +43,27 @@ func TestANodeIsLinkedAtMostOnceInItsLife(t *testing.T) {
 				}
 			}()
 			g.PushNewest(n)
+		})
+	}
+}
+
+func TestAGroupThatLeftTheMapTakesNoNode(t *testing.T) {
+	for name, leave := range map[string]func(x *Index[int], n *Node[int]){
+		"emptied": func(x *Index[int], n *Node[int]) { remove(x, n) },
+		"revoked": func(x *Index[int], _ *Node[int]) { revoke(x, 1, "a") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := New[int](1)
+			n := push(x, 1, "a", 0)[0]
+			leave(x, n)
+			g := x.LockOf(n)
+			defer x.Unlock(g)
+			defer func() {
+				if recover() == nil {
+					t.Error("PushNewest accepted a node that nobody would find; want a panic")
+				}
+			}()
+			g.PushNewest(&Node[int]{Item: 1})
 		})
 	}
 }
@@ -123,7 +144,7 @@ func TestTheBodyOfAllMayChangeTheIndex(t *testing.T) {
 	run(t, "All", func() {
 		for g := range x.All {
 			push(x, 7, g.Partial()+"/new", 1)
-			x.Remove(g.Newest())
+			remove(x, g.Newest())
 		}
 	})
 	if got := x.Len(); got != 100 {

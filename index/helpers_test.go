@@ -28,10 +28,36 @@ func push(x *Index[int], digest uint64, partial string, items ...int) []*Node[in
 	return nodes
 }
 
+// lockForUpdate locks the group of a node, or its successor's where it has left the map.
+func lockForUpdate[T any](x *Index[T], old *Node[T]) *Group[T] {
+	g := x.LockOf(old)
+	if g.mu.mapped {
+		return g
+	}
+	x.Unlock(g)
+	return x.Lock(g.Digest(), g.Partial())
+}
+
+// remove unlinks a node, under its group's lock, and reports whether it was linked.
+func remove[T any](x *Index[T], n *Node[T]) bool {
+	g := x.LockOf(n)
+	defer x.Unlock(g)
+	return g.Unlink(n)
+}
+
+// revoke revokes the group of a partial key and returns it; nil if there is none.
+func revoke[T any](x *Index[T], digest uint64, partial string) *Group[T] {
+	g := x.LockExisting(digest, partial)
+	if g != nil {
+		x.Revoke(g)
+	}
+	return g
+}
+
 // replace links a node for item in place of old, under one lock, as an update does.
 func replace(x *Index[int], old *Node[int], item int) (fresh *Node[int], unlinked bool) {
 	fresh = &Node[int]{Item: item}
-	g := x.LockOf(old)
+	g := lockForUpdate(x, old)
 	defer x.Unlock(g)
 	g.PushNewest(fresh)
 	return fresh, g.Unlink(old)

@@ -104,13 +104,11 @@ func (x *Index[T]) Lock(digest uint64, partial string) *Group[T] {
 	}
 }
 
-// LockOf returns, locked, the group that n was linked in, or, where that one has left the
-// map, the group that its partial key has now. It spares Lock's search in the map.
+// LockOf returns, locked, the group that n was linked in, which may have been emptied or
+// revoked since. It spares the search in the map.
 func (x *Index[T]) LockOf(n *Node[T]) *Group[T] {
-	if n.group.lockMapped() {
-		return n.group
-	}
-	return x.Lock(n.group.digest, n.group.partial)
+	n.group.mu.Lock()
+	return n.group
 }
 
 // LockExisting returns the locked group of a partial key, or nil if it has none. A group that
@@ -133,29 +131,14 @@ func (x *Index[T]) Unlock(g *Group[T]) {
 	g.mu.Unlock()
 }
 
-// Remove unlinks n from the group it was linked in, if it still is, and reports whether it
-// was. A node of a revoked group stays where it is.
-func (x *Index[T]) Remove(n *Node[T]) bool {
-	g := n.group
-	g.mu.Lock()
-	removed := g.mu.mapped && g.Unlink(n)
-	x.Unlock(g)
-	return removed
-}
-
-// Revoke takes the group of a partial key out of the map and marks it revoked; nil if there
-// is none. Its list no longer changes: walk it with Newest and Next.
-func (x *Index[T]) Revoke(digest uint64, partial string) *Group[T] {
-	g := x.LockExisting(digest, partial)
-	if g == nil {
-		return nil
-	}
+// Revoke marks a group that Lock or LockExisting returned, takes it out of the map and
+// releases it. Its list no longer changes: walk it with Newest and Next.
+func (x *Index[T]) Revoke(g *Group[T]) {
 	// linearizes: every session of the group is gone here, all at once. Only then may the
 	// group leave the map, or a new session could be seen beside the old ones and survive.
 	g.revoked.Store(true)
 	x.unmapLocked(g)
 	g.mu.Unlock()
-	return g
 }
 
 // unmapLocked takes a mapped group out of the map, for good.

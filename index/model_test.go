@@ -72,7 +72,7 @@ func (m *model) linked(item int) bool {
 
 func (m *model) remove(t *rapid.T, item int) {
 	n, want := m.nodes[item], m.linked(item)
-	if got := m.index.Remove(n); got != want {
+	if got := remove(m.index, n); got != want {
 		t.Fatalf("Remove(node %d) = %v; want %v", item, got, want)
 	}
 	if want {
@@ -84,9 +84,9 @@ func (m *model) remove(t *rapid.T, item int) {
 func (m *model) replace(t *rapid.T, item int) {
 	old, n, want := m.nodes[item], m.fresh(), m.linked(item)
 	partial := old.Group().Partial()
-	g := m.index.LockOf(old)
+	g := lockForUpdate(m.index, old)
 	if g.Partial() != partial || g.Revoked() || want && g != old.Group() {
-		t.Fatalf("LockOf(node %d) = group %q, revoked: %v; want the mapped group of %q", item, g.Partial(), g.Revoked(), partial)
+		t.Fatalf("node %d is replaced in group %q, revoked: %v; want the mapped group of %q", item, g.Partial(), g.Revoked(), partial)
 	}
 	g.PushNewest(n)
 	if got := g.Unlink(old); got != want {
@@ -102,7 +102,7 @@ func (m *model) replace(t *rapid.T, item int) {
 func (m *model) revoke(t *rapid.T) {
 	partial := drawPartial(t)
 	want := m.items[partial]
-	g := m.index.Revoke(m.digest(partial), partial)
+	g := revoke(m.index, m.digest(partial), partial)
 	if (g != nil) != (want != nil) || g != nil && !g.Revoked() {
 		t.Fatalf("Revoke(%q) = %p; it has the items %v", partial, g, want)
 	}

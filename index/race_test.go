@@ -94,18 +94,18 @@ func (s *storm) writer(seed uint64, operations int) {
 			mine = append(mine, s.pushLocked(g, false))
 			s.index.Unlock(g)
 		case 3:
-			if n := s.any(rng, group); n != nil && s.index.Remove(n) {
+			if n := s.any(rng, group); n != nil && remove(s.index, n) {
 				n.Item.taken.Add(1)
 			}
 		case 4: // its own, which another may have removed
 			if len(mine) > 0 {
-				if n := mine[rng.IntN(len(mine))]; s.index.Remove(n) {
+				if n := mine[rng.IntN(len(mine))]; remove(s.index, n) {
 					n.Item.taken.Add(1)
 				}
 			}
 		case 5: // as an update
 			if old := s.any(rng, group); old != nil {
-				g := s.index.LockOf(old)
+				g := lockForUpdate(s.index, old)
 				mine = append(mine, s.pushLocked(g, false))
 				if g.Unlink(old) {
 					old.Item.taken.Add(1)
@@ -125,7 +125,7 @@ func (s *storm) writer(seed uint64, operations int) {
 			if group == anchored {
 				continue
 			}
-			if g := s.index.Revoke(s.digest(group), partialKey(group)); g != nil {
+			if g := revoke(s.index, s.digest(group), partialKey(group)); g != nil {
 				s.walk(g, func(n *Node[session]) bool {
 					n.Item.taken.Add(1)
 					return true
@@ -263,7 +263,7 @@ func TestNoSessionIsLostWhileTheMapsGrowAndShrink(t *testing.T) {
 					nodes = append(nodes, push(x, mix(uint64(i)), key(i), i)...)
 				}
 				for i, n := range nodes {
-					if !x.Remove(n) {
+					if !remove(x, n) {
 						t.Errorf("Remove = false; want true, nobody else removes the node")
 					}
 					if g := x.Find(mix(uint64(i)), key(i)); g != nil && g.Revoked() {
