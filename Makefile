@@ -55,7 +55,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: tools lint vet unit race ## everything a change must pass (the one test command)
+test: tools lint vet unit walk race ## everything a change must pass (the one test command)
 	@printf '\n== every stage passed\n'
 
 .PHONY: tools
@@ -76,6 +76,14 @@ vet: ## go vet, also for 32 bits, and a build for arm64
 .PHONY: unit
 unit: ## all tests, examples, fuzz corpora and policies
 	$(call each,unit,go test ./...)
+
+# Tests of random operations and of storms, with the shard's invariants walked at every unlock.
+WALK := ^Test(EveryPromise|Answers|LateTimers|.*Histories(Are|With)|.*(GrowAndShrink|WavesExpire))
+
+.PHONY: walk
+walk: ## random runs, with the invariants walked all along
+	@printf '\n== walk\n'
+	go test -short -count=1 -tags sessioncache_walk -run '$(WALK)' ./fastcache
 
 # Uncached: each run draws new schedules and new random operations.
 .PHONY: race

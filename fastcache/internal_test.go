@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sessioncache/sessioncache/internal/model"
 )
 
 // nodeOf returns the node that a key finds in the table.
@@ -154,6 +156,19 @@ func TestPromise9DigestsAreSecret(t *testing.T) {
 	}
 	if len(seen) != 20_000 {
 		t.Errorf("20000 keys have %d digests", len(seen))
+	}
+	parts, byID, byPartial := map[string]bool{}, map[uint64]bool{}, map[uint64]bool{}
+	for id := range 256 {
+		if plain := (model.Op{ID: uint8(id)}).Key().ID; len(plain) <= MaxKeyPart {
+			part := model.Colliding.OfPart(plain) // all of these have one XXH64
+			one, _ := a.digests(Key{"p", part})
+			other, _ := a.digests(Key{part, "id"})
+			parts[part], byID[one], byPartial[other] = true, true, true
+		}
+	}
+	if len(parts) < 200 || len(byID) != len(parts) || len(byPartial) != len(parts) {
+		t.Errorf("%d parts of one XXH64 have %d digests as ids and %d as partial keys; want 200 at least, and as many",
+			len(parts), len(byID), len(byPartial))
 	}
 }
 

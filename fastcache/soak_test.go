@@ -332,7 +332,7 @@ func (s *soak) watch(ctx context.Context) {
 
 // checkCache checks that nothing was lost, in a cache that nobody calls. The timer may run.
 func (s *soak) checkCache(sc *soakCache) {
-	st, err := s.settle(sc)
+	st, reported, err := s.settle(sc)
 	if err != nil {
 		s.errorf("%s: %v", sc.name, err)
 	}
@@ -360,7 +360,7 @@ func (s *soak) checkCache(sc *soakCache) {
 		}
 	}
 	for r, got := range st.byReason() {
-		if n := sc.reported[r].Load(); n != int64(got) {
+		if n := reported[r]; n != int64(got) {
 			s.errorf("%s: %d sessions left as %v, %d were reported", sc.name, got, r, n)
 		}
 	}
@@ -380,20 +380,24 @@ func (st soakStats) byReason() map[fastcache.Reason]uint64 {
 }
 
 // settle waits for the reports and returns counts between which the timer did not run, so
-// that they, and the invariants, are of one state.
-func (s *soak) settle(sc *soakCache) (soakStats, error) {
+// that they, the reports by reason and the invariants are of one state.
+func (s *soak) settle(sc *soakCache) (soakStats, map[fastcache.Reason]int64, error) {
 	var err error
+	reported := map[fastcache.Reason]int64{}
 	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(time.Millisecond) {
 		before := sc.c.Stats()
 		if before.PendingReports > 0 {
 			continue
 		}
 		err = sc.c.CheckInvariantsForTest()
+		for r := range sc.reported {
+			reported[fastcache.Reason(r)] = sc.reported[r].Load()
+		}
 		if after := sc.c.Stats(); after == before {
-			return soakStats{after}, err
+			return soakStats{after}, reported, err
 		}
 	}
-	return soakStats{sc.c.Stats()}, fmt.Errorf("no quiet moment within 20 s; last: %w", err)
+	return soakStats{sc.c.Stats()}, reported, fmt.Errorf("no quiet moment within 20 s; last: %w", err)
 }
 
 // fill stores a burst in every cache and waits until all have expired by the timer alone.

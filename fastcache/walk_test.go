@@ -1,0 +1,54 @@
+package fastcache
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// largeWalk is how many sessions a walk during a run looks at each time, at most; larger shards have
+// their turn now and then, larger groups never.
+const largeWalk = 64
+
+// checkHeldLocked is what the build tag sessioncache_walk calls whenever a shard's lock is about to be
+// released: whatever the others do at that instant, this shard must be in order.
+func (s *shard[V]) checkHeldLocked(c *Cache[V]) error {
+	if n := s.mu.resident; n > largeWalk && rand.IntN(16*n) > largeWalk {
+		return nil
+	}
+	if _, err := s.checkLocked(c); err != nil {
+		return err
+	}
+	if places := int(c.places.Load()); places < 0 || places > int(c.maxPlaces) {
+		return fmt.Errorf("%d places are taken of %d", places, c.maxPlaces)
+	}
+	if weight := c.weight.Load(); weight < 0 || weight > c.maxWeight {
+		return fmt.Errorf("the weight is %d of %d", weight, c.maxWeight)
+	}
+	if c.index == nil {
+		return nil
+	}
+	for _, n := range s.mu.bySlot {
+		if n != nil {
+			if err := c.checkGrouped(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkGrouped checks that a resident is linked in its group, if it is alive and the group is not
+// too large for a walk.
+func (c *Cache[V]) checkGrouped(n *node[V]) error {
+	g := c.index.LockOf(n)
+	defer c.index.Unlock(g)
+	if g.Len() > largeWalk || n.Item.until.Load() <= 0 || g.Revoked() {
+		return nil
+	}
+	for m := g.Newest(); m != nil; m = m.Next() {
+		if m == n {
+			return nil
+		}
+	}
+	return fmt.Errorf("a session is alive in its slot, and its group of %d does not link it", g.Len())
+}
