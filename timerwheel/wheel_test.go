@@ -389,6 +389,16 @@ func TestASlotCosts16Bytes(t *testing.T) {
 	}
 }
 
+func TestTheWheelGrowsToTheLargestSlotAndNoFurther(t *testing.T) {
+	w := New(0)
+	for _, slot := range []uint32{0, 1, 5, 100, 99, 4000} {
+		w.Schedule(slot, 10)
+	}
+	if got := len(w.nodes); got != 4000+1+firstSlot {
+		t.Errorf("%d nodes for slots up to 4000; want %d", got, 4000+1+firstSlot)
+	}
+}
+
 func TestNoAllocationOnceGrown(t *testing.T) {
 	w := New(0)
 	w.Schedule(999, 1)

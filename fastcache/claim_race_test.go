@@ -1,0 +1,88 @@
+package fastcache
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// meet lets two goroutines work at once, again and again, until they have met often: a busy machine
+// runs one after the other. work says whether they met.
+func meet(t *testing.T, work func(start func()) (met bool)) {
+	t.Helper()
+	for met, begin := 0, time.Now(); met < 40 && time.Since(begin) < 3*time.Second; {
+		var ready atomic.Int32
+		start := func() {
+			for ready.Add(1); ready.Load() < 2; {
+				runtime.Gosched()
+			}
+		}
+		if work(start) {
+			met++
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// Places and weight are claimed by compare-and-swap: of two who claim at once both get theirs, or one.
+func TestPromise5ClaimsNeverExceedTheBound(t *testing.T) {
+	const bound = 1 << 15
+	for name, claim := range map[string]func(c *Cache[int]) bool{
+		"places": func(c *Cache[int]) bool { return c.takePlace() },
+		"weight": func(c *Cache[int]) bool { return c.takeWeight(1) },
+	} {
+		meet(t, func(start func()) bool {
+			c := NewForTest(Config[int]{MaxSessions: bound, MaxWeight: bound, Weigh: func(Key, int) int64 { return 1 }}, 1, HashGood)
+			defer c.Close()
+			var got [2]int
+			var wg sync.WaitGroup
+			for g := range got {
+				wg.Go(func() {
+					for start(); claim(c); {
+						got[g]++
+					}
+				})
+			}
+			wg.Wait()
+			if sum := got[0] + got[1]; sum != bound {
+				t.Errorf("%d %s were claimed of %d", sum, name, bound)
+			}
+			c.giveBack(room{int(c.places.Load()), c.weight.Load()})
+			return got[0] > bound/100 && got[1] > bound/100
+		})
+	}
+}
+
+// Two Updates that meet at a partial key's quota: the one that came too late removes what it pushed
+// out, whole, also from another shard.
+func TestPromise5QuotaLeavesNobodyBehind(t *testing.T) {
+	c := NewForTest(Config[int]{MaxPerPartial: 1}, 8, HashGood)
+	defer c.Close()
+	round := 0
+	meet(t, func(start func()) bool {
+		var wg sync.WaitGroup
+		for g := range 2 {
+			wg.Go(func() {
+				start()
+				for i := range 500 {
+					_ = c.Update(Key{fmt.Sprint(round, i), fmt.Sprint(g)}, g)
+				}
+			})
+		}
+		wg.Wait()
+		round++
+		if err := c.CheckInvariantsForTest(); err != nil {
+			t.Error(err)
+		}
+		if n, keys := c.Size(), c.index.Len(); n != keys {
+			t.Errorf("%d sessions for %d partial keys with a quota of one", n, keys)
+		}
+		c.Clear()
+		return true
+	})
+}
