@@ -66,6 +66,7 @@ tools: ## find or install what the tests need
 lint: ## gofmt and staticcheck
 	$(call each,gofmt,$(gofmt))
 	$(call each,staticcheck,go run $(STATICCHECK) ./...)
+	$(call each,staticcheck walk,go run $(STATICCHECK) -tags sessioncache_walk ./...)
 
 .PHONY: vet
 vet: ## go vet, also for 32 bits, and a build for arm64

@@ -1,3 +1,5 @@
+//go:build sessioncache_walk
+
 package fastcache
 
 import (
