@@ -1,7 +1,6 @@
 package fastcache
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"math/bits"
@@ -9,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/puzpuzpuz/xsync/v3"
 
 	"github.com/sessioncache/sessioncache/index"
@@ -46,11 +44,16 @@ type Cache[V any] struct {
 
 	// hashMask is all ones but in tests, which make digests collide with it.
 	hashMask   uint64
-	shards     []shard[V] // by the top bits of the digest
-	shardShift uint       // 64 - log2(len(shards))
-	maxPlaces  int64
-	maxWeight  int64
-	clocked    bool // every Lookup reads the clock
+	tables     []atomic.Pointer[table[V]] // by the top bits of the digest; close together, for Lookup
+	shards     []shard[V]                 // likewise
+	shardShift uint                       // 64 - log2(len(shards))
+	// shardSessions is how many sessions a shard of a full cache hardly ever exceeds.
+	shardSessions int
+
+	maxPlaces int64
+	maxWeight int64
+	clocked   bool // every Lookup reads the clock
+	counted   bool // or is counted
 
 	hits, misses *xsync.Counter // nil without RecordStats
 
@@ -92,14 +95,18 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 		seed:       maphash.MakeSeed(),
 		birth:      time.Now(),
 		hashMask:   math.MaxUint64,
+		tables:     make([]atomic.Pointer[table[V]], shards),
 		shards:     make([]shard[V], shards),
 		shardShift: uint(64 - bits.TrailingZeros(uint(shards))),
 		maxPlaces:  math.MaxInt64,
 		maxWeight:  math.MaxInt64,
 		clocked:    cfg.ExactClock || cfg.IdleTTL > 0,
+		counted:    cfg.ExactClock || cfg.IdleTTL > 0 || cfg.RecordStats,
 	}
 	if cfg.MaxSessions > 0 {
 		c.maxPlaces = int64(cfg.MaxSessions)
+		mean := float64(cfg.MaxSessions) / float64(shards)
+		c.shardSessions = min(int(mean+4*math.Sqrt(mean)), cfg.MaxSessions)
 	}
 	if cfg.MaxWeight > 0 {
 		c.maxWeight = cfg.MaxWeight
@@ -115,22 +122,12 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 	c.alarm.quiet.L = &c.alarm.mu.Mutex
 	for i := range c.shards {
 		s := &c.shards[i]
+		s.table = &c.tables[i]
 		s.idle.L = &s.mu.Mutex
 		s.next.Store(never)
 		s.resetLocked()
 	}
 	return c
-}
-
-// digests returns the digest that keys the map and the one that keys the index. Peers
-// choose session ids and XXH64 collides on demand for every seed, so it never sees their
-// bytes: it combines two halves that maphash made under the cache's secret seed.
-func (c *Cache[V]) digests(key Key) (digest, partial uint64) {
-	var halves [16]byte
-	partial = maphash.String(c.seed, key.Partial)
-	binary.LittleEndian.PutUint64(halves[:8], partial)
-	binary.LittleEndian.PutUint64(halves[8:], maphash.String(c.seed, key.ID))
-	return xxhash.Sum64(halves[:]) & c.hashMask, partial & c.hashMask
 }
 
 func (c *Cache[V]) shardOf(digest uint64) *shard[V] { return &c.shards[digest>>c.shardShift] }
@@ -139,8 +136,40 @@ func (c *Cache[V]) shardOf(digest uint64) *shard[V] { return &c.shards[digest>>c
 // does not allocate, writes to shared memory only to count the first few uses of a session,
 // and reads the clock only for a session that is about to expire (always with ExactClock or
 // IdleTTL). It is linearizable, lock-free and costs O(1).
-func (c *Cache[V]) Lookup(key Key) (V, bool) {
-	digest, _ := c.digests(key)
+func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
+	// This is digest, find, hasKey and use for the common case, written out: with calls, a
+	// hit on a session that is in the processor's cache takes half as long again. Whatever
+	// is unusual goes to lookupSlow, which begins anew.
+	digest := maphash.Comparable(c.seed, key) & c.hashMask
+	b := c.tables[digest>>c.shardShift].Load().homeOf(uint32(digest))
+	word := b.word.Load()
+	match := places(word, tagOf(uint32(digest)))
+	if match == 0 {
+		if word>>overflowShift == 0 {
+			return c.missed()
+		}
+		return c.lookupSlow(digest, key)
+	}
+	n := b.node(match).Load()
+	if n == nil || !n.Item.hasInline(len(key.ID)) {
+		return c.lookupSlow(digest, key)
+	}
+	// until before horizon: whoever stored this until lowered the horizon for it, or has
+	// not yet and the horizon is larger, which makes us read the clock.
+	until := n.Item.until.Load()
+	if until <= 0 || c.counted || uint64(until) <= c.alarm.horizon.Load() {
+		return c.lookupSlow(digest, key)
+	}
+	g := n.Group()
+	if g == nil || !n.Item.startsWith(key.ID) || g.Revoked() || g.Partial() != key.Partial {
+		return c.lookupSlow(digest, key)
+	}
+	n.Item.used()
+	return n.Item.value, true
+}
+
+// lookupSlow is Lookup for a session that was found and may be over, or must be counted.
+func (c *Cache[V]) lookupSlow(digest uint64, key Key) (V, bool) {
 	n := c.find(digest, key)
 	for n != nil {
 		if c.use(n) {
@@ -151,16 +180,20 @@ func (c *Cache[V]) Lookup(key Key) (V, bool) {
 		}
 		n = c.findNewer(digest, key, n)
 	}
+	return c.missed()
+}
+
+// missed counts a miss.
+func (c *Cache[V]) missed() (none V, ok bool) {
 	if c.misses != nil {
 		c.misses.Inc()
 	}
-	var none V
 	return none, false
 }
 
 // find returns what the table has for a key, alive or not, or nil.
 func (c *Cache[V]) find(digest uint64, key Key) *node[V] {
-	return c.shardOf(digest).table.Load().find(uint32(digest), key)
+	return c.tables[digest>>c.shardShift].Load().find(uint32(digest), key)
 }
 
 // findNewer returns what the table has for a key if that is no longer n, which the caller
@@ -210,8 +243,9 @@ func (c *Cache[V]) useByClock(n *node[V], until int64) bool {
 			return false
 		}
 	}
-	moved := min(after(now, c.cfg.IdleTTL), n.Item.extra.deadline)
-	if gain := moved - until; gain > 0 && (gain >= idle/64 || moved == n.Item.extra.deadline) {
+	deadline := extraOf(n).deadline
+	moved := min(after(now, c.cfg.IdleTTL), deadline)
+	if gain := moved - until; gain > 0 && (gain >= idle/64 || moved == deadline) {
 		// On a lost race another Lookup moved it as far, or the session went this instant,
 		// after we found it alive.
 		n.Item.until.CompareAndSwap(until, moved)
@@ -222,7 +256,7 @@ func (c *Cache[V]) useByClock(n *node[V], until int64) bool {
 // Peek returns a session with its deadline, and is not a use: it neither moves the idle
 // deadline nor counts for eviction or Stats. It takes no lock and reads the clock.
 func (c *Cache[V]) Peek(key Key) (Entry[V], bool) {
-	digest, _ := c.digests(key)
+	digest := c.digest(key)
 	for n := c.find(digest, key); n != nil; n = c.findNewer(digest, key, n) {
 		if e, ok := c.entryOf(n); ok {
 			return e, true

@@ -3,6 +3,7 @@ package fastcache
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func designKeys(n int) []Key {
 	return keys
 }
 
-// BenchmarkDigest compares ways to hash both parts of a key (ADR 2).
+// BenchmarkDigest compares ways to hash both parts of a key (ADR 6).
 func BenchmarkDigest(b *testing.B) {
 	keys := designKeys(1 << 10)
 	c, _ := New(Config[int]{})
@@ -42,7 +43,8 @@ func BenchmarkDigest(b *testing.B) {
 		name string
 		hash func(Key) uint64
 	}{
-		{"maphash+xxhash", func(k Key) uint64 { d, _ := c.digests(k); return d }},
+		{"maphash", c.digest},
+		{"maphash+xxhash", func(k Key) uint64 { return pair(maphash.String(c.seed, k.Partial), maphash.String(c.seed, k.ID)) }},
 		{"xxhash", func(k Key) uint64 { return pair(xxhash.Sum64String(k.Partial), xxhash.Sum64String(k.ID)) }},
 	} {
 		b.Run("hash="+bench.name, func(b *testing.B) {
@@ -61,8 +63,7 @@ func BenchmarkTable(b *testing.B) {
 	keys := designKeys(n)
 	c, _ := New(Config[*int]{MaxSessions: n})
 	m := xsync.NewMapOfWithHasher[Key, *node[*int]](func(k Key, seed uint64) uint64 {
-		d, _ := c.digests(k)
-		return d ^ seed
+		return c.digest(k) ^ seed
 	})
 	value := new(int)
 	for _, k := range keys {
@@ -71,8 +72,8 @@ func BenchmarkTable(b *testing.B) {
 		}
 	}
 	for i := range c.shards {
-		for _, n := range c.shards[i].mu.bySlot {
-			if n != nil {
+		for slot := range c.shards[i].mu.place {
+			if n := c.shards[i].nodeLocked(uint32(slot)); n != nil {
 				m.Store(keyOf(n), n)
 			}
 		}
@@ -83,7 +84,7 @@ func BenchmarkTable(b *testing.B) {
 	}
 	find := map[string]func(Key) bool{
 		"ours": func(k Key) bool {
-			d, _ := c.digests(k)
+			d := c.digest(k)
 			n := c.shardOf(d).table.Load().find(uint32(d), k)
 			return n != nil && n.Item.until.Load() > 0
 		},

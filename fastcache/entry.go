@@ -10,26 +10,32 @@ import (
 
 const (
 	// inlineKey is how many bytes of key an entry stores in itself: a TLS session id or a
-	// SHA-256 fits, and the entry fills its 96-byte size class with a pointer-sized value.
-	inlineKey = 38
+	// SHA-256 fits, and with a pointer-sized value the node fills its 80-byte size class.
+	inlineKey = 32
 
-	// wideKey is how many more a wide node stores behind its entry, in one allocation of 160
+	// wideKey is how many more a wide node stores behind its entry, in one allocation of 144
 	// bytes: a flat key of NoIndex, or a long id.
 	wideKey = 64
 
-	// longKey in idLen says that the key's bytes are in the entry's extra instead.
-	longKey = 0xff
-
 	// maxUse is the largest count of uses that an entry keeps for the eviction hand.
 	maxUse = 3
+)
+
+// The parts of entry.meta. All but the uses are constant once the entry is published.
+const (
+	useMask      = maxUse // the uses, in the low two bits
+	longBit      = 1 << 7 // the node is a longNode
+	idShift      = 8      // length of the id in buf; 0 in a longNode
+	partialShift = 16     // length of the partial key before it; 0 where a group has it
+	partMask     = 1<<8 - 1
 )
 
 // A node is an entry linked into the index; table, slots and groups all point at nodes.
 type node[V any] = index.Node[entry[V]]
 
 // An entry is one version of a session. It is immutable once published, but for until and
-// use, so Lookup may read it without synchronization; Update publishes a new entry instead
-// of editing this one.
+// the uses, so Lookup may read it without synchronization; Update publishes a new entry
+// instead of editing this one.
 type entry[V any] struct {
 	// until is deadline and state in one: positive, the entry is alive until that many
 	// nanoseconds after the cache's birth; else it is gone, and this is minus the Reason.
@@ -38,17 +44,15 @@ type entry[V any] struct {
 	until atomic.Int64
 
 	value V
-	extra *extra // nil for short keys without IdleTTL
 
 	// owner: the shard, constant once published. Readers never look at it.
 	slot uint32
 
-	// use counts Lookups up to maxUse, approximately, until the eviction hand takes them.
-	use atomic.Uint32
+	// meta packs lengths, shape and uses, to keep what Lookup reads together. The uses count
+	// Lookups up to maxUse, approximately, until the eviction hand takes them.
+	meta atomic.Uint32
 
-	idLen      uint8 // or longKey
-	partialLen uint8 // of the partial key stored before the id; 0 where a group has it
-	buf        [inlineKey]byte
+	buf [inlineKey]byte
 }
 
 // A wideNode has room for a longer key behind the entry's buffer, the entry's last field.
@@ -57,54 +61,85 @@ type wideNode[V any] struct {
 	_    [wideKey]byte
 }
 
-// An extra holds what most entries do without.
+// A longNode holds what most entries do without, behind the entry.
+type longNode[V any] struct {
+	node  node[V]
+	extra extra
+}
+
 type extra struct {
 	deadline    int64  // with IdleTTL: until never moves beyond it
-	partial, id string // where idLen is longKey
+	partial, id string // partial is empty where a group has it
 }
 
 // newNode returns an unpublished node for one session, with its own copy of the key. An
 // indexed entry leaves the partial key to its group. One allocation for short keys.
-func newNode[V any](key Key, value V, indexed bool) *node[V] {
-	partial := key.Partial
+func newNode[V any](key Key, value V, indexed, idles bool) *node[V] {
 	if indexed {
-		partial = ""
+		key.Partial = ""
+	}
+	size := len(key.Partial) + len(key.ID)
+	if size > inlineKey+wideKey || idles {
+		return newLongNode(key, value)
 	}
 	var n *node[V]
-	size := len(partial) + len(key.ID)
-	if size > inlineKey && size <= inlineKey+wideKey {
+	if size > inlineKey {
 		n = &new(wideNode[V]).node
 	} else {
 		n = new(node[V])
 	}
 	e := &n.Item
 	e.value = value
-	if size > inlineKey+wideKey {
-		e.idLen = longKey
-		e.extra = &extra{partial: strings.Clone(partial), id: strings.Clone(key.ID)}
-		return n
+	e.setMeta(uint32(len(key.Partial))<<partialShift | uint32(len(key.ID))<<idShift)
+	if size > 0 {
+		text := unsafe.Slice(&e.buf[0], size) // of a wide node it reaches into the tail
+		copy(text, key.Partial)
+		copy(text[len(key.Partial):], key.ID)
 	}
-	e.partialLen, e.idLen = uint8(len(partial)), uint8(len(key.ID))
-	text := unsafe.Slice(&e.buf[0], size) // of a wide node it reaches into the tail
-	copy(text, partial)
-	copy(text[len(partial):], key.ID)
 	return n
 }
 
+func newLongNode[V any](key Key, value V) *node[V] {
+	n := &longNode[V]{extra: extra{partial: strings.Clone(key.Partial), id: strings.Clone(key.ID)}}
+	n.node.Item.value = value
+	n.node.Item.setMeta(longBit)
+	return &n.node
+}
+
+// extraOf returns what a longNode holds besides.
+func extraOf[V any](n *node[V]) *extra { return &(*longNode[V])(unsafe.Pointer(n)).extra }
+
 // text returns part of the key's bytes as a string that aliases them; they are never
 // written once the entry is published.
-func (e *entry[V]) text(from, length uint8) string {
+func (e *entry[V]) text(from, length uint32) string {
 	if length == 0 {
 		return "" // from may be the end of the object
 	}
 	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(&e.buf), from)), length)
 }
 
-func (e *entry[V]) id() string {
-	if e.idLen == longKey {
-		return e.extra.id
+// hasInline reports whether the buffer, perhaps with a wide node's tail, holds an id of this
+// length and no partial key. It is false for a length that meta cannot express.
+func (e *entry[V]) hasInline(length int) bool {
+	return length <= inlineKey+wideKey && e.meta.Load()&^useMask == uint32(length)<<idShift
+}
+
+// startsWith reports whether the key's bytes are an id for which hasInline is true.
+func (e *entry[V]) startsWith(id string) bool {
+	if len(id) == inlineKey { // compared in place, in words: no call
+		p, q := (*[2][inlineKey / 2]byte)(unsafe.Pointer(&e.buf)), (*[2][inlineKey / 2]byte)(unsafe.Pointer(unsafe.StringData(id)))
+		return p[0] == q[0] && p[1] == q[1]
 	}
-	return e.text(e.partialLen, e.idLen)
+	return e.text(0, uint32(len(id))) == id
+}
+
+// idOf returns the id of a node, which aliases it.
+func idOf[V any](n *node[V]) string {
+	meta := n.Item.meta.Load()
+	if meta&longBit != 0 {
+		return extraOf(n).id
+	}
+	return n.Item.text(meta>>partialShift, meta>>idShift&partMask)
 }
 
 // partialOf returns the partial key of a published node, which aliases it or its group.
@@ -112,18 +147,19 @@ func partialOf[V any](n *node[V]) string {
 	if g := n.Group(); g != nil {
 		return g.Partial()
 	}
-	if n.Item.idLen == longKey {
-		return n.Item.extra.partial
+	meta := n.Item.meta.Load()
+	if meta&longBit != 0 {
+		return extraOf(n).partial
 	}
-	return n.Item.text(0, n.Item.partialLen)
+	return n.Item.text(0, meta>>partialShift)
 }
 
 // keyOf returns the key of a published node, which aliases it.
-func keyOf[V any](n *node[V]) Key { return Key{Partial: partialOf(n), ID: n.Item.id()} }
+func keyOf[V any](n *node[V]) Key { return Key{Partial: partialOf(n), ID: idOf(n)} }
 
 // hasKey reports whether a published node is a version of the session with this key.
 func hasKey[V any](n *node[V], key Key) bool {
-	return n.Item.id() == key.ID && partialOf(n) == key.Partial
+	return idOf(n) == key.ID && partialOf(n) == key.Partial
 }
 
 // revoked reports whether DeletePartial took the node's group away. Once true, it stays.
@@ -194,16 +230,27 @@ func removalReason[V any](n *node[V]) Reason { return Reason(-n.Item.until.Load(
 // used notes a use for the eviction hand. It stores only if that changes the count, so a
 // session that is looked up again and again is only read.
 func (e *entry[V]) used() {
-	if u := e.use.Load(); u < maxUse {
-		e.use.Store(u + 1) // two readers may count as one; the hand does not mind
+	if meta := e.meta.Load(); meta&useMask < maxUse {
+		e.meta.Store(meta + 1) // two readers may count as one; the hand does not mind
 	}
 }
 
 // harvest takes the uses counted since the last harvest.
 func (e *entry[V]) harvest() uint32 {
-	u := e.use.Load()
-	if u != 0 {
-		e.use.Store(0)
+	meta := e.meta.Load()
+	uses := meta & useMask
+	if uses != 0 {
+		e.meta.Store(meta - uses)
 	}
-	return u
+	return uses
 }
+
+// inheritUses gives an unpublished entry the uses of the one that it replaces.
+func (e *entry[V]) inheritUses(old *entry[V]) {
+	e.setMeta(e.meta.Load() | old.meta.Load()&useMask)
+}
+
+// setUntil and setMeta store into an entry that nobody else can see yet. An atomic store
+// costs an Update as much as a mutex, and publishing the entry orders these as well.
+func (e *entry[V]) setUntil(until int64) { *(*int64)(unsafe.Pointer(&e.until)) = until }
+func (e *entry[V]) setMeta(meta uint32)  { *(*uint32)(unsafe.Pointer(&e.meta)) = meta }

@@ -13,14 +13,11 @@ const scanExpired = 64
 // expiredLocked removes one session that is over and returns its room: expired residents
 // go before any eviction.
 func (s *shard[V]) expiredLocked(c *Cache[V], now int64) (room, bool) {
+	if s.mu.wheel == nil || s.next.Load() > startOf(tickOf(now)+1) {
+		return room{}, false // nothing expires within this tick; the wheel need not say so
+	}
 	if room, ok := s.dueLocked(c, now); ok {
 		return room, true
-	}
-	if s.mu.wheel == nil {
-		return room{}, false
-	}
-	if at, ok := s.mu.wheel.Next(); !ok || at > tickOf(now)+1 {
-		return room{}, false // nothing expires within this tick
 	}
 	if n := s.overThisTickLocked(now); n != nil {
 		room, _ := s.removeLocked(c, n, Expired, now)
@@ -34,7 +31,7 @@ func (s *shard[V]) expiredLocked(c *Cache[V], now int64) (room, bool) {
 func (s *shard[V]) overThisTickLocked(now int64) *node[V] {
 	looked := 0
 	for slot := range s.mu.wheel.Upcoming() {
-		if n := s.mu.bySlot[slot]; settle(n, now) {
+		if n := s.nodeLocked(slot); settle(n, now) {
 			return n
 		}
 		if looked++; looked == scanExpired {
@@ -53,13 +50,13 @@ func (s *shard[V]) evictLocked(c *Cache[V], now int64, except *node[V]) (room, b
 	}
 	slot, ok := s.mu.queue.victim(spared, func(slot uint32) uint32 {
 		s.mu.work++
-		return s.mu.bySlot[slot].Item.harvest()
+		return s.nodeLocked(slot).Item.harvest()
 	})
 	if !ok {
 		return room{}, false
 	}
 	// Not ended by us: TakeNewest has killed it, and its room serves as well.
-	room, _ := s.removeLocked(c, s.mu.bySlot[slot], Evicted, now)
+	room, _ := s.removeLocked(c, s.nodeLocked(slot), Evicted, now)
 	return room, true
 }
 
@@ -92,7 +89,7 @@ func (s *shard[V]) quotaLocked(c *Cache[V], u *update[V]) outcome {
 	if c.cfg.MaxPerPartial == 0 {
 		return stored
 	}
-	g := c.index.LockExisting(u.partial, u.key.Partial)
+	g := c.index.LockExisting(c.partialDigest(u.key.Partial), u.key.Partial)
 	if g == nil {
 		return stored
 	}
@@ -142,7 +139,7 @@ func popForQuota[V any](g *index.Group[entry[V]], now int64) *node[V] {
 // removeAnywhere removes a node for a reason from whichever shard has it and returns its
 // room, none if somebody else removed it.
 func (c *Cache[V]) removeAnywhere(n *node[V], reason Reason) (room room) {
-	digest, _ := c.digests(keyOf(n))
+	digest := c.digest(keyOf(n))
 	s := c.shardOf(digest)
 	s.mu.Lock()
 	if s.residesLocked(n) {

@@ -95,7 +95,7 @@ func (c *Cache[V]) checkUnlinked(linked map[*node[V]]bool, residents int) error 
 
 // checkLinked checks that an indexed node is a resident, and found under its key.
 func (c *Cache[V]) checkLinked(n *node[V]) error {
-	digest, partial := c.digests(keyOf(n))
+	digest, partial := c.digest(keyOf(n)), c.partialDigest(partialOf(n))
 	s := c.shardOf(digest)
 	if found := s.table.Load().find(uint32(digest), keyOf(n)); found != n {
 		return fmt.Errorf("an indexed node is not what its key finds in the table")
@@ -105,7 +105,7 @@ func (c *Cache[V]) checkLinked(n *node[V]) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slot := n.Item.slot; s.mu.bySlot[slot] != n {
+	if slot := n.Item.slot; s.nodeLocked(slot) != n {
 		return fmt.Errorf("an indexed node is not in its slot %d", slot)
 	}
 	return nil
@@ -118,7 +118,7 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	if err := t.check(m.resident); err != nil {
 		return 0, err
 	}
-	if err := t.checkOverflow(&m.slots); err != nil {
+	if err := s.checkOverflowLocked(); err != nil {
 		return 0, err
 	}
 	deadlines := map[uint32]timerwheel.Tick{}
@@ -127,12 +127,13 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	}
 	free := 0
 	for slot := m.free; slot != noSlot; slot = m.hash[slot] {
-		if free++; free > len(m.bySlot) || m.bySlot[slot] != nil {
+		if free++; free > len(m.place) || m.place[slot] != noPlace {
 			return 0, fmt.Errorf("slot %d is in the free list and taken, or the list is a ring", slot)
 		}
 	}
 	queued := 0
-	for slot, n := range m.bySlot {
+	for slot := range m.place {
+		n := s.nodeLocked(uint32(slot))
 		if n == nil {
 			if m.queue.in(uint32(slot)) != unqueued {
 				return 0, fmt.Errorf("free slot %d is queued", slot)
@@ -147,8 +148,8 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 			weight += m.weight[slot]
 		}
 	}
-	if queued != m.resident || free+queued != len(m.bySlot) {
-		return 0, fmt.Errorf("%d resident, %d slots taken, %d free, %d in all", m.resident, queued, free, len(m.bySlot))
+	if queued != m.resident || free+queued != len(m.place) {
+		return 0, fmt.Errorf("%d resident, %d slots taken, %d free, %d in all", m.resident, queued, free, len(m.place))
 	}
 	if m.resident > 0 && m.wheel.Len() != m.resident {
 		return 0, fmt.Errorf("%d resident, %d scheduled", m.resident, m.wheel.Len())
@@ -161,7 +162,7 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 
 func (s *shard[V]) checkSlotLocked(c *Cache[V], slot uint32, n *node[V], deadlines map[uint32]timerwheel.Tick) error {
 	m := &s.mu
-	digest, _ := c.digests(keyOf(n))
+	digest := c.digest(keyOf(n))
 	switch {
 	case n.Item.slot != slot:
 		return fmt.Errorf("the node in slot %d says %d", slot, n.Item.slot)
@@ -201,13 +202,15 @@ func (t *table[V]) check(resident int) error {
 }
 
 // checkOverflow recounts, for every bucket, the nodes that were placed beyond it.
-func (t *table[V]) checkOverflow(slots *slots[V]) error {
+func (s *shard[V]) checkOverflowLocked() error {
+	t := s.table.Load()
 	want := make([]uint64, len(t.buckets))
-	for slot, n := range slots.bySlot {
+	for slot, hash := range s.mu.hash {
+		n := s.nodeLocked(uint32(slot))
 		if n == nil {
 			continue
 		}
-		for i := t.home(slots.hash[slot]); !t.buckets[i].has(n); i = (i + 1) % len(t.buckets) {
+		for i := t.home(hash); !t.buckets[i].has(n); i = (i + 1) % len(t.buckets) {
 			want[i]++
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // nodeOf returns the node that a key finds in the table.
 func nodeOf[V any](c *Cache[V], key Key) *node[V] {
-	digest, _ := c.digests(key)
+	digest := c.digest(key)
 	return c.shardOf(digest).table.Load().find(uint32(digest), key)
 }
 
@@ -113,16 +113,15 @@ func TestPromise9ReplaceOfWhatJustWentEnds(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 
 		u := &update[int]{key: a, weight: 8, ttl: time.Hour, now: c.now(), next: never}
-		u.digest, u.partial = c.digests(a)
-		u.fresh = newNode(a, 8, false)
-		u.fresh.Item.extra = new(extra)
+		u.digest = c.digest(a)
+		u.fresh = newNode(a, 8, false, true)
 		c.setDeadline(u.fresh, u.now, u.ttl)
 		s := c.shardOf(u.digest)
 		s.mu.Lock()
 		old := nodeOf(c, a)
 		kill(old, Expired, int64(2*time.Hour)) // a Lookup at 2h, which takes no lock
 		out := s.claimLocked(c, u, old)
-		if out == stored && s.mu.bySlot[old.Item.slot] != old && s.replaceLocked(c, u, old) {
+		if out == stored && s.nodeLocked(old.Item.slot) != old && s.replaceLocked(c, u, old) {
 			t.Error("replaced a session that is not there")
 		}
 		c.unlock(s)
@@ -146,12 +145,12 @@ func TestPromise9DigestsAreSecret(t *testing.T) {
 	seen := map[uint64]bool{}
 	for i := range 10_000 {
 		id := fmt.Sprint(i)
-		inA, partialInA := a.digests(Key{"p" + id, id})
-		inB, partialInB := b.digests(Key{"p" + id, id})
+		inA, partialInA := a.digest(Key{"p" + id, id}), a.partialDigest("p"+id)
+		inB, partialInB := b.digest(Key{"p" + id, id}), b.partialDigest("p"+id)
 		if inA == inB || partialInA == partialInB {
 			t.Errorf("key %d has the same digest in two caches", i)
 		}
-		moved, _ := a.digests(Key{"p", id + id})
+		moved := a.digest(Key{"p", id + id})
 		seen[inA], seen[moved] = true, true
 	}
 	if len(seen) != 20_000 {
@@ -161,8 +160,8 @@ func TestPromise9DigestsAreSecret(t *testing.T) {
 	for id := range 256 {
 		if plain := (model.Op{ID: uint8(id)}).Key().ID; len(plain) <= MaxKeyPart {
 			part := model.Colliding.OfPart(plain) // all of these have one XXH64
-			one, _ := a.digests(Key{"p", part})
-			other, _ := a.digests(Key{part, "id"})
+			one := a.digest(Key{"p", part})
+			other := a.digest(Key{part, "id"})
 			parts[part], byID[one], byPartial[other] = true, true, true
 		}
 	}
@@ -189,11 +188,12 @@ func TestPromise9OverflowIsCounted(t *testing.T) {
 		}
 		tab := s.table.Load()
 		beyond := make([]uint64, len(tab.buckets))
-		for slot, n := range s.mu.bySlot {
+		for slot, hash := range s.mu.hash {
+			n := s.nodeLocked(uint32(slot))
 			if n == nil {
 				continue
 			}
-			for i := tab.home(s.mu.hash[slot]); !holds(&tab.buckets[i], n); i = (i + 1) % len(tab.buckets) {
+			for i := tab.home(hash); !holds(&tab.buckets[i], n); i = (i + 1) % len(tab.buckets) {
 				beyond[i]++
 			}
 		}

@@ -21,7 +21,7 @@ func (c *Cache[V]) selectSession(partial string, yield func(Key, V) bool) {
 		})
 		return
 	}
-	_, digest := c.digests(Key{Partial: partial})
+	digest := c.partialDigest(partial)
 	g := c.index.Find(digest, partial)
 	if g == nil {
 		return
@@ -68,15 +68,14 @@ func Foldl[V, A any](c *Cache[V], f func(key Key, value V, acc A) A, acc A) A {
 // shard's lock and visits outside it. Slots do not move, and a replacing session inherits
 // its predecessor's, so what lives throughout is visited exactly once.
 func (c *Cache[V]) scan(visit func(*node[V]) bool) {
-	var buf [batchSessions]*node[V]
+	var batch batch[V]
 	for i := range c.shards {
 		s := &c.shards[i]
 		for from, more := 0, true; more; from += batchSessions {
 			s.mu.Lock()
-			batch, rest := s.batchLocked(from)
-			n := copy(buf[:], batch)
+			slots, rest := batch.fillLocked(s, from)
 			s.mu.Unlock()
-			for _, n := range buf[:n] {
+			for _, n := range batch[:slots] {
 				if n != nil && !visit(n) {
 					return
 				}

@@ -29,7 +29,7 @@ func TestPromise4KeepLastKnowsWhichIsTheLast(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			digest, partial := c.digests(elder)
+			digest, partial := c.digest(elder), c.partialDigest(elder.Partial)
 			s, n := &c.shards[0], c.find(digest, elder)
 			g := c.index.LockExisting(partial, "p")
 			done := make(chan struct{})

@@ -14,7 +14,7 @@ func TestPromise4OneKillWins(t *testing.T) {
 	for met, begin := 0, time.Now(); met < meetings && time.Since(begin) < 3*time.Second; {
 		nodes := make([]*node[int], row)
 		for i := range nodes {
-			nodes[i] = newNode(Key{ID: "id"}, i, false)
+			nodes[i] = newNode(Key{ID: "id"}, i, false, false)
 			nodes[i].Item.until.Store(never)
 		}
 		var wins [killers]int

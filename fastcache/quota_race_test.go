@@ -13,8 +13,8 @@ func TestPromise5QuotaHoldsForUpdatesThatMeet(t *testing.T) {
 	defer c.Close()
 	key := Key{"p", "0"}
 	u := update[int]{key: key, ttl: c.cfg.TTL, next: never}
-	u.digest, u.partial = c.digests(key)
-	u.fresh = newNode(key, 1, true)
+	u.digest = c.digest(key)
+	u.fresh = newNode(key, 1, true, false)
 	s := c.shardOf(u.digest)
 
 	s.mu.Lock()
@@ -29,7 +29,7 @@ func TestPromise5QuotaHoldsForUpdatesThatMeet(t *testing.T) {
 	other := key
 	for i := 1; ; i++ { // one that needs another lock than ours
 		other.ID = fmt.Sprint(i)
-		if digest, _ := c.digests(other); c.shardOf(digest) != s {
+		if digest := c.digest(other); c.shardOf(digest) != s {
 			break
 		}
 	}

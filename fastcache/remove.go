@@ -15,7 +15,7 @@ func (c *Cache[V]) Take(key Key) (V, bool) { return c.remove(key, Taken) }
 
 // remove kills and removes the session of a key.
 func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
-	digest, _ := c.digests(key)
+	digest := c.digest(key)
 	s := c.shardOf(digest)
 	s.mu.Lock()
 	defer c.unlock(s)
@@ -36,7 +36,7 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 // that was used: it is still served, but is its shard's next victim, after those demoted
 // before it. An Update of its key undoes it. Demote reports whether there was such a session.
 func (c *Cache[V]) Demote(key Key) bool {
-	digest, _ := c.digests(key)
+	digest := c.digest(key)
 	s := c.shardOf(digest)
 	s.mu.Lock()
 	defer c.unlock(s)
@@ -76,7 +76,7 @@ func (c *Cache[V]) takeNewest(partial string, keepLast bool) (key Key, value V, 
 // pickNewest returns the newest session alive, killed and unlinked unless it stays. It
 // works off sessions that are over in batches, and lets others have the group in between.
 func (c *Cache[V]) pickNewest(partial string, keepLast bool) (picked *node[V], taken bool) {
-	_, digest := c.digests(Key{Partial: partial})
+	digest := c.partialDigest(partial)
 	for {
 		g := c.index.LockExisting(digest, partial)
 		if g == nil {
@@ -146,7 +146,7 @@ func (c *Cache[V]) DeletePartial(partial string) int {
 	if c.index == nil {
 		return c.removeMatching(Revoked, func(n *node[V]) bool { return partialOf(n) == partial })
 	}
-	_, digest := c.digests(Key{Partial: partial})
+	digest := c.partialDigest(partial)
 	g := c.index.LockExisting(digest, partial)
 	if g == nil {
 		return 0
@@ -181,13 +181,14 @@ func (c *Cache[V]) clearAll(reason Reason, home *shard[V], spared Key) int {
 // call keeps its slot, so none is missed.
 func (c *Cache[V]) removeMatching(reason Reason, match func(*node[V]) bool) int {
 	count := 0
+	var batch batch[V]
 	for i := range c.shards {
 		s := &c.shards[i]
 		for from, more := 0, true; more; from += batchSessions {
 			s.mu.Lock()
 			now := c.now()
-			batch, rest := s.batchLocked(from)
-			for _, n := range batch {
+			slots, rest := batch.fillLocked(s, from)
+			for _, n := range batch[:slots] {
 				if n == nil || !match(n) {
 					continue
 				}
@@ -204,13 +205,16 @@ func (c *Cache[V]) removeMatching(reason Reason, match func(*node[V]) bool) int 
 	return count
 }
 
-// batchLocked returns the nodes of a batch of slots, nil for free ones, and whether there
-// are slots beyond it.
-func (s *shard[V]) batchLocked(from int) (batch []*node[V], more bool) {
-	all := s.mu.bySlot
-	if from >= len(all) {
-		return nil, false
+// A batch holds the nodes of a run of slots, nil for free ones.
+type batch[V any] [batchSessions]*node[V]
+
+// fillLocked copies the nodes of the slots from a given one on. It returns how many slots
+// that were, and whether there are more.
+func (b *batch[V]) fillLocked(s *shard[V], from int) (slots int, more bool) {
+	all := len(s.mu.place)
+	to := min(from+batchSessions, all)
+	for slot := from; slot < to; slot++ {
+		b[slot-from] = s.nodeLocked(uint32(slot))
 	}
-	to := min(from+batchSessions, len(all))
-	return all[from:to], to < len(all)
+	return max(to-from, 0), to < all
 }

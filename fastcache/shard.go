@@ -15,13 +15,17 @@ const (
 	// smallShard is how many slots an empty shard keeps, so that a cache that hovers around
 	// one session does not allocate each time.
 	smallShard = 16
+
+	// wheelReach is an instant, 18 years after birth, up to which the wheel needs no attention
+	// before a deadline. What is due later it files again in between.
+	wheelReach = timerwheel.Tick(1 << 35)
 )
 
 // A shard holds the sessions whose digests share their top bits. Lookup reads its table
 // without a lock; every change happens under its one mutex, by whoever asks for it.
 type shard[V any] struct {
-	table atomic.Pointer[table[V]] // swapped under mu, loaded by everyone
-	_     [56]byte                 // what writers touch stays off the line that Lookup reads
+	table *atomic.Pointer[table[V]] // in Cache.tables; swapped under mu, loaded by everyone
+	_     [56]byte                  // what writers touch stays off the line of the shard before
 
 	// next is the instant at which the wheel wants attention, or never. It is lowered
 	// under mu before the alarm's horizon is loaded (see wakeBy); it may be too early.
@@ -32,7 +36,7 @@ type shard[V any] struct {
 
 	mu struct {
 		sync.Mutex // taken after overflow, before a group's; never two shards; never held over the caller's code
-		slots[V]
+		slots
 		wheel  *timerwheel.Wheel
 		queue  queues
 		closed bool
@@ -52,9 +56,9 @@ type shard[V any] struct {
 // slots number the residents of a shard. The wheel and the eviction queues know a session
 // by its slot alone, so they hold no pointers.
 //
-// invariant: a slot is free ⟺ bySlot[slot] == nil ⟺ neither the wheel nor a queue links it.
-type slots[V any] struct {
-	bySlot   []*node[V]
+// invariant: a slot is free ⟺ place[slot] == noPlace ⟺ neither the wheel nor a queue links it.
+type slots struct {
+	place    []place  // by slot: where the table has its node; the table alone holds pointers
 	hash     []uint32 // by slot: what the table needs to grow without touching an entry; of a free slot, the next free one
 	weight   []int64  // by slot; empty without Weigh
 	free     uint32   // the first free slot, or noSlot
@@ -72,22 +76,19 @@ func grown[E any](s []E, n int) []E {
 // resetLocked makes a new shard usable, and gives the arrays of one that became empty back.
 func (s *shard[V]) resetLocked() {
 	s.table.Store(newTable[V](1))
-	s.mu.slots = slots[V]{free: noSlot}
+	s.mu.slots = slots{free: noSlot}
 	s.mu.queue = queues{}
 	s.mu.wheel = nil
 }
 
-// allocLocked returns a free slot and makes sure that the table has room for one more node.
+// allocLocked returns a free slot; the table has room for as many nodes as there are slots.
 func (s *shard[V]) allocLocked(c *Cache[V], now int64) uint32 {
 	m := &s.mu
 	if m.wheel == nil {
 		m.wheel = timerwheel.New(tickOf(now))
 	}
 	if m.free == noSlot {
-		s.addSlotsLocked(c.cfg.Weigh != nil)
-	}
-	if t := s.table.Load(); m.resident == t.room() {
-		s.growTableLocked(2 * len(t.buckets))
+		s.addSlotsLocked(c)
 	}
 	slot := m.free
 	m.free = m.hash[slot]
@@ -95,30 +96,43 @@ func (s *shard[V]) allocLocked(c *Cache[V], now int64) uint32 {
 	return slot
 }
 
-// addSlotsLocked doubles the slots.
-func (s *shard[V]) addSlotsLocked(weighed bool) {
+// addSlotsLocked doubles the slots, but stops where the bound on the count makes more unlikely.
+func (s *shard[V]) addSlotsLocked(c *Cache[V]) {
 	m := &s.mu
-	old := len(m.bySlot)
+	old := len(m.place)
 	n := max(2*old, smallShard)
-	m.bySlot = grown(m.bySlot, n)
+	if old < c.shardSessions && c.shardSessions < n {
+		n = c.shardSessions
+	}
+	m.place = grown(m.place, n)
 	m.hash = grown(m.hash, n)
-	if weighed {
+	if c.cfg.Weigh != nil {
 		m.weight = grown(m.weight, n)
 	}
 	m.queue.reserve(n)
 	for slot := n - 1; slot >= old; slot-- { // so that the lowest is taken first
+		m.place[slot] = noPlace
 		m.hash[slot] = m.free
 		m.free = uint32(slot)
 	}
+	s.growTableLocked(bucketsFor(n))
+}
+
+// nodeLocked returns the node of a slot, nil if the slot is free.
+func (s *shard[V]) nodeLocked(slot uint32) *node[V] {
+	if p := s.mu.place[slot]; p != noPlace {
+		return s.table.Load().at(p).Load()
+	}
+	return nil
 }
 
 // growTableLocked publishes a table of the given number of buckets with all residents. It
 // reads the slots' hashes, not the entries.
 func (s *shard[V]) growTableLocked(buckets int) {
-	t := newTable[V](buckets)
-	for slot, n := range s.mu.bySlot {
-		if n != nil {
-			t.insert(s.mu.hash[slot], n)
+	old, t := s.table.Load(), newTable[V](buckets)
+	for slot, p := range s.mu.place {
+		if p != noPlace {
+			s.mu.place[slot] = t.insert(s.mu.hash[slot], old.at(p).Load())
 		}
 	}
 	s.table.Store(t) // publishes: the new table is complete
@@ -132,18 +146,18 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int6
 	slot := n.Item.slot
 	m.work++
 	ended = c.end(n, reason, now)
-	s.table.Load().remove(m.hash[slot], n)
+	s.table.Load().remove(m.hash[slot], m.place[slot])
 	m.wheel.Cancel(slot)
 	m.queue.remove(slot)
 	room.places = 1
 	if c.cfg.Weigh != nil {
 		room.weight = m.weight[slot]
 	}
-	m.bySlot[slot] = nil
+	m.place[slot] = noPlace
 	m.hash[slot] = m.free
 	m.free = slot
 	s.reportLocked(c, n, removalReason(n))
-	if m.resident--; m.resident == 0 && len(m.bySlot) > smallShard {
+	if m.resident--; m.resident == 0 && len(m.place) > smallShard {
 		s.resetLocked()
 	}
 	return room, ended
@@ -193,7 +207,7 @@ func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
 		if !ok {
 			break
 		}
-		n := m.bySlot[slot]
+		n := s.nodeLocked(slot)
 		if !settle(n, now) { // a Lookup has moved the idle deadline
 			m.wheel.Schedule(slot, dueTick(n.Item.until.Load()))
 			continue
@@ -210,8 +224,8 @@ func (s *shard[V]) spentLocked() bool { return s.mu.work+handLimit+3 > batchSess
 
 // residesLocked reports whether a node is still in its slot.
 func (s *shard[V]) residesLocked(n *node[V]) bool {
-	slot := int(n.Item.slot)
-	return slot < len(s.mu.bySlot) && s.mu.bySlot[slot] == n
+	slot := n.Item.slot
+	return int(slot) < len(s.mu.place) && s.nodeLocked(slot) == n
 }
 
 // nextLocked returns the instant at which the wheel wants attention, or never.
@@ -227,13 +241,17 @@ func (s *shard[V]) nextLocked() int64 {
 // publishNextLocked stores the wheel's next instant, exactly.
 func (s *shard[V]) publishNextLocked() { s.next.Store(s.nextLocked()) }
 
-// scheduleLocked files a slot under its entry's deadline and returns the shard's next
-// instant, which the caller passes to wakeBy once the lock is released.
+// scheduleLocked files a slot under its entry's deadline and returns when the wheel wants
+// attention for it, which the caller passes to wakeBy once the lock is released.
 func (s *shard[V]) scheduleLocked(slot uint32, until int64) int64 {
-	s.mu.wheel.Schedule(slot, dueTick(until))
-	next := s.nextLocked()
-	if next < s.next.Load() {
-		s.next.Store(next)
+	tick := dueTick(until)
+	s.mu.wheel.Schedule(slot, tick)
+	due := startOf(tick)
+	if tick > wheelReach {
+		due = s.nextLocked()
 	}
-	return next
+	if due < s.next.Load() {
+		s.next.Store(due)
+	}
+	return due
 }

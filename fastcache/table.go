@@ -3,15 +3,17 @@ package fastcache
 import (
 	"math/bits"
 	"sync/atomic"
+	"unsafe"
 )
 
 const (
 	// bucketNodes entries and their tags fill one cache line of 64 bytes.
 	bucketNodes = 7
+	bucketSize  = 64
 
-	// loadNum/loadDen is the largest share of a table's places in use. At 4/5 one bucket in
-	// eight has overflowed; fuller, misses begin to probe a second line more often.
-	loadNum, loadDen = 4, 5
+	// loadNum/loadDen is the share of a table's places that may be in use. At 2/3, one search
+	// in twelve for a missing key must look at a second bucket; at 4/5, one in four.
+	loadNum, loadDen = 2, 3
 
 	lowBits  = 0x0001010101010101 // the lowest bit of each tag
 	highBits = 0x0080808080808080 // the highest bit of each tag
@@ -44,8 +46,19 @@ type table[V any] struct {
 
 func newTable[V any](buckets int) *table[V] { return &table[V]{make([]bucket[V], buckets)} }
 
-// room returns how many nodes the table takes before it must grow.
-func (t *table[V]) room() int { return len(t.buckets) * bucketNodes * loadNum / loadDen }
+// bucketsFor returns how many buckets have room for a number of nodes.
+func bucketsFor(nodes int) int {
+	return (nodes*loadDen + bucketNodes*loadNum - 1) / (bucketNodes * loadNum)
+}
+
+// A place names one of a table's places for a node: eight times the bucket's number, plus
+// the node's in it. Nodes do not move, so a shard remembers where each session is.
+type place uint32
+
+const noPlace = ^place(0)
+
+// at returns a place.
+func (t *table[V]) at(p place) *atomic.Pointer[node[V]] { return &t.buckets[p>>3].nodes[p&7] }
 
 // home returns the bucket where the search for a hash begins: the high bits scaled to the
 // number of buckets, which need not be a power of two.
@@ -72,6 +85,18 @@ func places(word, tag uint64) uint64 {
 // first returns the lowest place of a mask.
 func first(mask uint64) int { return bits.TrailingZeros64(mask) >> 3 }
 
+// homeOf returns the bucket where the search for a hash begins.
+func (t *table[V]) homeOf(hash uint32) *bucket[V] {
+	// home is in range, which the compiler cannot know.
+	return (*bucket[V])(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.buckets)), t.home(hash)*bucketSize))
+}
+
+// node returns the first place of a mask.
+func (b *bucket[V]) node(mask uint64) *atomic.Pointer[node[V]] {
+	// The mask's lowest bit is bit 7 of place 0, which follows a word of eight bytes.
+	return (*atomic.Pointer[node[V]])(unsafe.Add(unsafe.Pointer(b), bits.TrailingZeros64(mask)+1))
+}
+
 // find returns the node with the key, or nil. It takes no lock and does not allocate.
 func (t *table[V]) find(hash uint32, key Key) *node[V] {
 	tag := tagOf(hash)
@@ -94,28 +119,16 @@ func (t *table[V]) find(hash uint32, key Key) *node[V] {
 	return nil
 }
 
-// place returns the place of a node that is in the table.
-func (t *table[V]) place(hash uint32, n *node[V]) *atomic.Pointer[node[V]] {
-	tag := tagOf(hash)
-	for i := t.home(hash); ; i = (i + 1) % len(t.buckets) {
-		b := &t.buckets[i]
-		for m := places(b.word.Load(), tag); m != 0; m &= m - 1 {
-			if p := &b.nodes[first(m)]; p.Load() == n {
-				return p
-			}
-		}
-	}
-}
-
-// replace stores n in the place of old, which has the same key.
-func (t *table[V]) replace(hash uint32, old, n *node[V]) {
+// replace stores n in the place of a node with the same key.
+func (t *table[V]) replace(p place, n *node[V]) {
 	// publishes: n is complete, and a reader finds the one or the other.
 	// linearizes: Update of a key that is present takes effect here.
-	t.place(hash, old).Store(n)
+	t.at(p).Store(n)
 }
 
-// insert adds a node whose key is not in the table. The table must have room.
-func (t *table[V]) insert(hash uint32, n *node[V]) {
+// insert adds a node whose key is not in the table and returns its place. The table must
+// have room.
+func (t *table[V]) insert(hash uint32, n *node[V]) place {
 	for i := t.home(hash); ; i = (i + 1) % len(t.buckets) {
 		b := &t.buckets[i]
 		word := b.word.Load()
@@ -125,7 +138,7 @@ func (t *table[V]) insert(hash uint32, n *node[V]) {
 			// publishes: the node is in place before its tag leads a reader to it.
 			// linearizes: Update of a new key takes effect here.
 			b.word.Store(word | tagOf(hash)<<(8*j))
-			return
+			return place(i<<3 | j)
 		}
 		if word>>overflowShift != overflowFull {
 			b.word.Store(word + overflowOne)
@@ -139,22 +152,17 @@ func emptyPlaces(word uint64) uint64 {
 	return ^((word & (highBits - lowBits)) + (highBits - lowBits) | word) & highBits
 }
 
-// remove takes out a node that is in the table.
-func (t *table[V]) remove(hash uint32, n *node[V]) {
-	tag := tagOf(hash)
-	for i := t.home(hash); ; i = (i + 1) % len(t.buckets) {
+// remove takes out the node with a hash from its place.
+func (t *table[V]) remove(hash uint32, p place) {
+	last := int(p >> 3)
+	// The node is one of those that the overflow of each bucket before its own counts.
+	for i := t.home(hash); i != last; i = (i + 1) % len(t.buckets) {
 		b := &t.buckets[i]
-		word := b.word.Load()
-		for m := places(word, tag); m != 0; m &= m - 1 {
-			if j := first(m); b.nodes[j].Load() == n {
-				b.word.Store(word &^ (0xff << (8 * j)))
-				b.nodes[j].Store(nil)
-				return
-			}
-		}
-		// n lies beyond: it is one of those that this bucket's overflow counts.
-		if full := word >> overflowShift; full != overflowFull {
+		if word := b.word.Load(); word>>overflowShift != overflowFull {
 			b.word.Store(word - overflowOne)
 		}
 	}
+	b, j := &t.buckets[last], p&7
+	b.word.Store(b.word.Load() &^ (0xff << (8 * j)))
+	b.nodes[j].Store(nil)
 }

@@ -58,13 +58,12 @@ func (c *Cache[V]) takeWeight(weight int64) bool {
 
 // An update is one call of Update or UpdateTTL on its way.
 type update[V any] struct {
-	key     Key
-	fresh   *node[V] // unpublished until stored
-	digest  uint64
-	partial uint64 // digest of the partial key
-	weight  int64
-	ttl     time.Duration
-	now     int64 // read under the lock, at each attempt
+	key    Key
+	fresh  *node[V] // unpublished until stored
+	digest uint64
+	weight int64
+	ttl    time.Duration
+	now    int64 // read under the lock, at each attempt
 
 	room   room     // held for fresh
 	victim *node[V] // killed for the quota, in another shard: its room is for us
@@ -118,11 +117,8 @@ func (c *Cache[V]) update(key Key, value V, ttl time.Duration) error {
 			return ErrTooHeavy
 		}
 	}
-	u.digest, u.partial = c.digests(key)
-	u.fresh = newNode(key, value, c.index != nil)
-	if c.cfg.IdleTTL > 0 && u.fresh.Item.extra == nil {
-		u.fresh.Item.extra = new(extra)
-	}
+	u.digest = c.digest(key)
+	u.fresh = newNode(key, value, c.index != nil, c.cfg.IdleTTL > 0)
 	return c.store(&u)
 }
 
@@ -130,10 +126,10 @@ func (c *Cache[V]) update(key Key, value V, ttl time.Duration) error {
 func (c *Cache[V]) setDeadline(n *node[V], now int64, ttl time.Duration) {
 	until := after(now, ttl)
 	if c.cfg.IdleTTL > 0 {
-		n.Item.extra.deadline = until
+		extraOf(n).deadline = until
 		until = min(until, after(now, c.cfg.IdleTTL))
 	}
-	n.Item.until.Store(until)
+	n.Item.setUntil(until)
 }
 
 // store tries until the session is stored: most often once, under one lock.
@@ -260,14 +256,13 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 	m := &s.mu
 	slot := s.allocLocked(c, u.now)
 	u.fresh.Item.slot = slot
-	m.bySlot[slot] = u.fresh
 	m.hash[slot] = uint32(u.digest)
 	if c.index == nil {
-		s.table.Load().insert(uint32(u.digest), u.fresh)
+		m.place[slot] = s.table.Load().insert(uint32(u.digest), u.fresh)
 	} else {
-		g := c.index.Lock(u.partial, u.key.Partial)
+		g := c.index.Lock(c.partialDigest(u.key.Partial), u.key.Partial)
 		g.PushNewest(u.fresh)
-		s.table.Load().insert(uint32(u.digest), u.fresh)
+		m.place[slot] = s.table.Load().insert(uint32(u.digest), u.fresh)
 		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
@@ -299,9 +294,8 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 		g.PushNewest(u.fresh)
 		g.Unlink(old)
 	}
-	u.fresh.Item.use.Store(old.Item.use.Load())
-	s.table.Load().replace(m.hash[slot], old, u.fresh)
-	m.bySlot[slot] = u.fresh
+	u.fresh.Item.inheritUses(&old.Item)
+	s.table.Load().replace(m.place[slot], u.fresh)
 	if g != nil {
 		c.index.Unlock(g)
 	}

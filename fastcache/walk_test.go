@@ -29,8 +29,8 @@ func (s *shard[V]) checkHeldLocked(c *Cache[V]) error {
 	if c.index == nil {
 		return nil
 	}
-	for _, n := range s.mu.bySlot {
-		if n != nil {
+	for slot := range s.mu.place {
+		if n := s.nodeLocked(uint32(slot)); n != nil {
 			if err := c.checkGrouped(n); err != nil {
 				return err
 			}

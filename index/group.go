@@ -9,7 +9,7 @@ import (
 
 // inlinePartial is how many bytes of partial key a Group stores in itself. A host name with
 // a port fits, and so is read from the cache line that follows the group's header.
-const inlinePartial = 32
+const inlinePartial = 40
 
 // A Group is the sessions of one partial key, newest first. It is made by Index.Lock and
 // must not be copied. Partial, Revoked and Newest are for everyone, without a lock; the
@@ -19,8 +19,10 @@ type Group[T any] struct {
 	partial string
 	revoked atomic.Bool // set once, under mu; beside partial, since Lookup reads both
 	buf     [inlinePartial]byte
-	digest  uint64
-	newest  atomic.Pointer[Node[T]] // stored under mu, loaded by everyone
+	// The line ends here: a reader that only compares the partial key loads no other.
+
+	digest uint64
+	newest atomic.Pointer[Node[T]] // stored under mu, loaded by everyone
 
 	mu struct {
 		sync.Mutex // taken after a shard's lock, never before
@@ -28,6 +30,7 @@ type Group[T any] struct {
 		count      int  // linked nodes
 		mapped     bool // the index holds this group; once false, it stays so
 	}
+	_ [16]byte // fills the 128-byte size class, whose objects begin with a cache line
 }
 
 // A Node carries one session, in Item, through the list of its group. It must not be copied
