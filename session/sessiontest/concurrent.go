@@ -3,6 +3,7 @@ package sessiontest
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -104,7 +105,7 @@ func takeOnce(t *tester) {
 // state after any call from the last that had returned when it asked to the last that had begun
 // when it was answered.
 func linearizable(t *tester) {
-	const enough, atLeast = 1000, 40
+	const calls, atLeast, readers = 200, 40, 4
 	k := key("host", 1)
 	var begun, returned, reads atomic.Int64
 	t.update(k, "1", ttl)
@@ -112,7 +113,7 @@ func linearizable(t *tester) {
 	returned.Store(1)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
-	for range 4 {
+	for range readers {
 		wg.Go(func() {
 			for !isClosed(done) {
 				from := returned.Load()
@@ -129,7 +130,7 @@ func linearizable(t *tester) {
 	defer wg.Wait()
 	defer close(done)
 	limit := time.Now().Add(5 * time.Second) // a slow Store has been asked enough by then
-	for i := int64(2); i <= enough || reads.Load() <= enough; i++ {
+	for i := int64(2); i <= calls; i++ {
 		begun.Store(i)
 		var err error
 		if i%2 == 1 {
@@ -142,6 +143,11 @@ func linearizable(t *tester) {
 			return
 		}
 		returned.Store(i)
+		if i%32 < 2 { // now and then somebody reads a state that lasts: one reads twice in this time
+			for seen := reads.Load(); reads.Load() < seen+2*readers && !t.Failed(); {
+				runtime.Gosched()
+			}
+		}
 		if i > atLeast && time.Now().After(limit) || t.Failed() {
 			return
 		}
