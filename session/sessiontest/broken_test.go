@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -59,10 +60,18 @@ func (b *broken) updated() int {
 
 // context returns one that the fault lets through.
 func (b *broken) context(ctx context.Context) context.Context {
+	b.delay()
 	if b.is("ignores contexts") {
 		return context.Background()
 	}
 	return ctx
+}
+
+// delay is what a network does to a call.
+func (b *broken) delay() {
+	if b.is("is slow, which is no fault") {
+		time.Sleep(rand.N(200 * time.Millisecond))
+	}
 }
 
 // key returns the key that the fault makes of one.
@@ -74,6 +83,7 @@ func (b *broken) key(key session.Key) session.Key {
 }
 
 func (b *broken) Lookup(ctx context.Context, key session.Key) ([]byte, error) {
+	defer b.delay()
 	if b.is("shares what it returns") && ctx.Err() == nil {
 		item, err := b.Memory.LookupLocal(key)
 		return item.Bytes, err
@@ -96,7 +106,7 @@ func (b *broken) Take(ctx context.Context, key session.Key) ([]byte, error) {
 	if b.is("take is two steps") {
 		s, err := b.Memory.Lookup(ctx, key)
 		if err == nil {
-			time.Sleep(1) // everybody looks, then everybody deletes
+			time.Sleep(time.Nanosecond) // everybody looks, then everybody deletes
 			err = b.Memory.Delete(ctx, key)
 		}
 		return s, err
@@ -114,6 +124,7 @@ func (b *broken) Take(ctx context.Context, key session.Key) ([]byte, error) {
 }
 
 func (b *broken) Update(ctx context.Context, key session.Key, s []byte, life time.Duration) error {
+	defer b.delay()
 	now := time.Now()
 	old, exists := b.last(key)
 	switch {
@@ -220,7 +231,7 @@ func (b *broken) TakeNewest(ctx context.Context, partial string, keepLast bool) 
 		if err != nil || len(entries) == 0 {
 			return session.Entry{}, errors.Join(err, session.ErrNotFound)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if len(entries) == 1 && keepLast {
 			return entries[0], nil
 		}

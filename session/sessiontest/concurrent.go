@@ -107,11 +107,12 @@ func takeOnce(t *tester) {
 func linearizable(t *tester) {
 	const calls, atLeast, readers = 200, 40, 4
 	k := key("host", 1)
-	var begun, returned, reads atomic.Int64
+	var begun, returned atomic.Int64
 	t.update(k, "1", ttl)
 	begun.Store(1)
 	returned.Store(1)
-	done := make(chan struct{})
+	done, failed := make(chan struct{}), make(chan struct{}, readers)
+	read := make(chan struct{})
 	var wg sync.WaitGroup
 	for range readers {
 		wg.Go(func() {
@@ -119,10 +120,15 @@ func linearizable(t *tester) {
 				from := returned.Load()
 				got, err := t.store.Lookup(t.ctx, k)
 				to := begun.Load()
-				reads.Add(1)
 				if fault := illegal(string(got), err, from, to); fault != "" {
 					t.Errorf("%s; calls %d to %d may have taken effect, odd ones store their number, even ones delete it", fault, from, to)
+					failed <- struct{}{}
 					return
+				}
+				select {
+				case read <- struct{}{}: // the writer waits
+					runtime.Gosched() // and need not wait until we are preempted
+				default:
 				}
 			}
 		})
@@ -144,11 +150,15 @@ func linearizable(t *tester) {
 		}
 		returned.Store(i)
 		if i%32 < 2 { // now and then somebody reads a state that lasts: one reads twice in this time
-			for seen := reads.Load(); reads.Load() < seen+2*readers && !t.Failed(); {
-				runtime.Gosched()
+			for range 2 * readers {
+				select {
+				case <-read:
+				case <-failed:
+					return
+				}
 			}
 		}
-		if i > atLeast && time.Now().After(limit) || t.Failed() {
+		if i > atLeast && time.Now().After(limit) {
 			return
 		}
 	}
