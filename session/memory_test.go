@@ -161,7 +161,7 @@ func TestMaxBytesBoundsWhatSessionsTake(t *testing.T) {
 // A server stores a session before its client has proved anything: lone ClientHellos must not
 // push out those that have.
 func TestFloodOfUnconfirmedSessionsEvictsNoConfirmedOne(t *testing.T) {
-	for _, places := range []int{8, 64, 1000, 20480} {
+	for places, flood := range map[int]int{8: 1000, 64: 5000, 1000: 20_000, 20480: 100_000} {
 		for _, share := range []int{0, 1, 4, 8} { // confirmed eighths, the last one: as many as fit
 			t.Run(fmt.Sprintf("places=%d/confirmed=%d%%", places, 100*share/8), func(t *testing.T) {
 				m := open(t, session.MemoryConfig{MaxSessions: places})
@@ -172,23 +172,23 @@ func TestFloodOfUnconfirmedSessionsEvictsNoConfirmedOne(t *testing.T) {
 				for i := range confirmed {
 					store(t, m, key("confirmed", i), true)
 				}
-				for i := range 100_000 {
+				for i := range flood {
 					store(t, m, key("flood", i), false)
 				}
 				want := confirmed
 				if share == 8 {
 					want = places/2 - 1 // where the protection begins
 				}
-				got, flood := kept(t, m, "confirmed"), kept(t, m, "flood")
+				got, others := kept(t, m, "confirmed"), kept(t, m, "flood")
 				if share < 8 && got != want || got < want {
 					t.Errorf("%d of %d confirmed sessions are left; want %d", got, confirmed, want)
 				}
-				if got+flood != places {
-					t.Errorf("%d confirmed and %d other sessions are left; want all %d places taken", got, flood, places)
+				if got+others != places {
+					t.Errorf("%d confirmed and %d other sessions are left; want all %d places taken", got, others, places)
 				}
 				st := m.Stats()
-				if st.Confirmed != got || st.OnProbation != flood {
-					t.Errorf("Stats() say %d confirmed and %d not; want %d and %d", st.Confirmed, st.OnProbation, got, flood)
+				if st.Confirmed != got || st.OnProbation != others {
+					t.Errorf("Stats() say %d confirmed and %d not; want %d and %d", st.Confirmed, st.OnProbation, got, others)
 				}
 			})
 		}
