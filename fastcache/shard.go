@@ -41,6 +41,8 @@ type shard[V any] struct {
 		queue  queues
 		closed bool
 
+		probation slotList // sessions on probation, which the queue has, too
+
 		reports    []Removal[V] // queued for OnRemove, oldest first
 		delivering bool         // a goroutine delivers, or is about to
 
@@ -77,7 +79,7 @@ func grown[E any](s []E, n int) []E {
 func (s *shard[V]) resetLocked() {
 	s.table.Store(newTable[V](1))
 	s.mu.slots = slots{free: noSlot}
-	s.mu.queue = queues{}
+	s.mu.queue, s.mu.probation = queues{}, slotList{}
 	s.mu.wheel = nil
 }
 
@@ -153,6 +155,7 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int6
 	if c.cfg.Weigh != nil {
 		room.weight = m.weight[slot]
 	}
+	room.probation = s.releaseLocked(slot)
 	m.place[slot] = noPlace
 	m.hash[slot] = m.free
 	m.free = slot

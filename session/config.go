@@ -1,0 +1,92 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+)
+
+// bookkeeping is what a session costs Memory besides its bytes and its key: about 150 bytes for
+// the entry, 70 for its places in table, wheel and queues, and its share of a partial key.
+const bookkeeping = 256
+
+// MemoryConfig sets up a Memory. The zero value is a good server store: 20480 sessions of at most
+// 16 KiB that live for up to 24 hours.
+type MemoryConfig struct {
+	// MaxSessions bounds the number of sessions, exactly. Zero means 20480, or no bound on the
+	// count where MaxBytes is set.
+	MaxSessions int
+
+	// MaxPerPartial bounds the sessions of one partial key, exactly; over it, that key's oldest
+	// session goes, confirmed or not. Zero means no such quota. It is no good for a server whose
+	// partial keys strangers share: they would push out each other's sessions.
+	MaxPerPartial int
+
+	// MaxBytes bounds the memory that sessions take, exactly by this measure: the length of the
+	// session and of both parts of its key, and 256 for the store's own needs. Live forms
+	// are not seen. Zero means no such bound.
+	MaxBytes int64
+
+	// MaxSessionSize is the largest session that is stored, in bytes. Zero means 16 KiB.
+	MaxSessionSize int
+
+	// MaxTTL caps the TTL of every Update. Zero means 24 hours; more than 7 days is an error,
+	// for RFC 8446 4.6.1 allows no session to live longer.
+	MaxTTL time.Duration
+
+	// RecordStats counts hits and misses. Off, they cost nothing.
+	RecordStats bool
+}
+
+// validate reports every faulty field at once and returns cfg with its defaults filled in.
+func (cfg MemoryConfig) validate() (MemoryConfig, error) {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if cfg.MaxSessions < 0 {
+		fault("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, fastcache.DefaultMaxSessions)
+	}
+	if cfg.MaxPerPartial < 0 {
+		fault("MaxPerPartial is %d; want at least 1, or 0 for no quota", cfg.MaxPerPartial)
+	}
+	if cfg.MaxBytes < 0 {
+		fault("MaxBytes is %d; want at least 1, or 0 for no bound", cfg.MaxBytes)
+	}
+	if cfg.MaxSessionSize < 0 {
+		fault("MaxSessionSize is %d; want at least 1, or 0 for %d", cfg.MaxSessionSize, DefaultMaxSessionSize)
+	}
+	if cfg.MaxTTL < 0 || cfg.MaxTTL > MaxTTL {
+		fault("MaxTTL is %v; want at most %v, or 0 for %v", cfg.MaxTTL, MaxTTL, DefaultMaxTTL)
+	}
+	if len(faults) > 0 {
+		return cfg, errors.New("session: " + strings.Join(faults, "; "))
+	}
+	if cfg.MaxSessionSize == 0 {
+		cfg.MaxSessionSize = DefaultMaxSessionSize
+	}
+	if cfg.MaxTTL == 0 {
+		cfg.MaxTTL = DefaultMaxTTL
+	}
+	return cfg, nil
+}
+
+// cache returns the configuration of the cache beneath.
+func (cfg MemoryConfig) cache() fastcache.Config[record] {
+	c := fastcache.Config[record]{
+		MaxSessions:   cfg.MaxSessions,
+		MaxPerPartial: cfg.MaxPerPartial,
+		MaxWeight:     cfg.MaxBytes,
+		TTL:           cfg.MaxTTL,
+		RecordStats:   cfg.RecordStats,
+	}
+	if cfg.MaxBytes > 0 {
+		c.Weigh = weigh
+	}
+	return c
+}
+
+func weigh(key Key, r record) int64 {
+	return int64(len(r.item.Bytes)+len(key.Partial)+len(key.ID)) + bookkeeping
+}
