@@ -103,7 +103,8 @@ func (g *Group[T]) PushNewest(n *Node[T]) {
 	}
 	head := g.newest.Load()
 	n.group = g
-	n.next.Store(head)
+	// Nobody sees n yet: a plain store, which the one to newest publishes, spares a locked one.
+	*(**Node[T])(unsafe.Pointer(&n.next)) = head
 	if head == nil {
 		g.mu.oldest = n
 	} else {
