@@ -115,7 +115,7 @@ func TestTicketRotationResumesAtLeastAsFIFODoes(t *testing.T) {
 		}
 		fifo, lru := r.fifo(), r.lru()
 		for _, shards := range []int{1, 4} {
-			if r.places/shards < 25 {
+			if shards > 1 && r.places/shards < 25 {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/shards=%d", r.name, shards), func(t *testing.T) {
