@@ -38,6 +38,11 @@ const (
 	trustOf     = 512
 	trustWithin = 64 // newcomers that "of late" covers at least
 
+	// While they are not, a large shard leaves ghosts of one key in watchOf only, enough to see
+	// when somebody comes back: where nobody does, as in rotation, ghosts cost a tenth of an Update.
+	watchOf    = 8
+	watchShift = 10
+
 	// steady is the share of newcomers, by the sample, that makes it right to keep any
 	// session rather than none while main has room.
 	steady = 0.5
@@ -53,6 +58,7 @@ type returns struct {
 	share float64 // the window's, of the places
 
 	newcomers, known float64             // newcomers, and those of them with a ghost
+	trusted          bool                // so many come back that there is something to learn
 	gaveUp, cameBack float64             // main's: evicted, and of those back early
 	left, used       float64             // newcomers at the end of the window, and those of them used
 	coldAge          float64             // how long main's coldest session goes without use
@@ -80,6 +86,7 @@ func (q *queues) elapse() {
 	r.known *= fast
 	r.left *= fast
 	r.used *= fast
+	r.trusted = r.trusted && r.known > 1+r.newcomers/trustOf
 	if q.ends[mainQueue].len > 0 && q.ghosts.recent != nil {
 		q.widen(-mainWeight * q.mainReturns() * unit)
 	}
@@ -114,11 +121,20 @@ func (q *queues) mainReturns() float64 {
 	return (r.cameBack + weight*guess) / (r.gaveUp + weight)
 }
 
-// trusted reports whether newcomers come back often enough to learn from it. If not, the
-// window is all: first in, first out.
-func (q *queues) trusted() bool {
+// trust notes, and returns, whether newcomers come back often enough to learn from it, now that one
+// has that stands for so many. If not, the window is all: first in, first out.
+func (q *queues) trust(standsFor float64) bool {
 	r := &q.returns
-	return r.known > 1+r.newcomers/trustOf
+	r.trusted = r.known > standsFor+r.newcomers/trustOf
+	return r.trusted
+}
+
+// watches reports whether a key leaves a ghost, and how many keys it stands for.
+func (q *queues) watches(hash uint32) (bool, float64) {
+	if q.returns.trusted || len(q.links) <= smallSample {
+		return true, 1
+	}
+	return hash>>watchShift&(watchOf-1) == 0, watchOf
 }
 
 // admit returns the queue for a newcomer.
@@ -127,16 +143,20 @@ func (q *queues) admit(hash uint32) queueID {
 		return window // nothing was evicted yet
 	}
 	r := &q.returns
-	r.newcomers++
 	if sampled, before := q.ghosts.sampled(hash, len(q.links)); sampled {
 		observe(&r.steady, before, overSample)
 	}
+	watched, standsFor := q.watches(hash)
+	if !watched {
+		return window
+	}
+	r.newcomers += standsFor
 	at, left, ok := q.ghosts.take(hash, q.now)
 	if !ok {
 		return window
 	}
-	r.known++
-	if !q.trusted() {
+	r.known += standsFor
+	if !q.trust(standsFor) {
 		return window
 	}
 	away := q.span(at)
@@ -182,7 +202,9 @@ func (q *queues) remember(slot, hash uint32) {
 		q.returns.gaveUp++
 		q.ghosts.add(hash, q.now, true)
 	default:
-		q.ghosts.add(hash, q.links[slot].since, false)
+		if watched, _ := q.watches(hash); watched {
+			q.ghosts.add(hash, q.links[slot].since, false)
+		}
 	}
 }
 

@@ -128,7 +128,7 @@ func (h *hand) promotes(slot, uses uint32) bool {
 		return false
 	case h.marked(slot, leftMain):
 		// It was used while main had given it up.
-	case uses < hotUses && !h.trusted():
+	case uses < hotUses && !h.returns.trusted:
 		return false
 	default:
 		trial = usedOnce
