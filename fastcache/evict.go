@@ -55,6 +55,7 @@ func (s *shard[V]) evictLocked(c *Cache[V], now int64, except *node[V]) (room, b
 	if !ok {
 		return room{}, false
 	}
+	s.mu.queue.remember(slot, s.mu.hash[slot])
 	// Not ended by us: TakeNewest has killed it, and its room serves as well.
 	room, _ := s.removeLocked(c, s.nodeLocked(slot), Evicted, now)
 	return room, true

@@ -271,30 +271,88 @@ func (b *bucket[V]) has(n *node[V]) bool {
 	return false
 }
 
-// check walks the queues.
+// check walks the queues, and holds what was learnt against its bounds.
 func (q *queues) check(resident int) error {
+	if len(q.links) == 0 {
+		if resident != 0 {
+			return fmt.Errorf("no queues for %d residents", resident)
+		}
+		return nil
+	}
 	total := 0
 	for id := spent; id < queueCount; id++ {
-		if len(q.links) == 0 {
-			break
-		}
-		n, newer := 0, noSlot
-		for slot := q.ends[id].newest; slot != noSlot; slot = q.links[slot].older {
-			if q.in(slot) != id || q.links[slot].newer != newer {
-				return fmt.Errorf("queue %d has wrong links at slot %d", id, slot)
-			}
-			newer = slot
-			if n++; n > len(q.links) {
-				return fmt.Errorf("queue %d is a ring", id)
-			}
-		}
-		if n != q.ends[id].len || q.ends[id].oldest != newer {
-			return fmt.Errorf("queue %d links %d slots, counts %d", id, n, q.ends[id].len)
+		n, err := q.checkQueue(id)
+		if err != nil {
+			return err
 		}
 		total += n
 	}
 	if total != resident {
 		return fmt.Errorf("%d queued, %d resident", total, resident)
+	}
+	if q.within >= q.unit || q.unit*ticksPerRound < len(q.links) {
+		return fmt.Errorf("%d sessions stored within a tick of %d, of which a round of %d slots has %d",
+			q.within, q.unit, len(q.links), ticksPerRound)
+	}
+	if err := q.ghosts.check(len(q.links)); err != nil {
+		return err
+	}
+	return q.returns.check(q)
+}
+
+func (q *queues) checkQueue(id queueID) (n int, err error) {
+	marks := [queueCount]uint8{window: leftMain, mainQueue: trials}
+	newer := noSlot
+	for slot := q.ends[id].newest; slot != noSlot; slot = q.links[slot].older {
+		l := q.links[slot]
+		if q.in(slot) != id || l.newer != newer {
+			return n, fmt.Errorf("queue %d has wrong links at slot %d", id, slot)
+		}
+		if extra := l.queue &^ (queueMask | marks[id]); extra != 0 {
+			return n, fmt.Errorf("slot %d of queue %d has the marks %#x", slot, id, extra)
+		}
+		newer = slot
+		if n++; n > len(q.links) {
+			return n, fmt.Errorf("queue %d is a ring", id)
+		}
+	}
+	if n != q.ends[id].len || q.ends[id].oldest != newer {
+		return n, fmt.Errorf("queue %d links %d slots, counts %d", id, n, q.ends[id].len)
+	}
+	return n, nil
+}
+
+// check checks that buckets have no holes, and that there are as many as there should be.
+func (g *ghosts) check(slots int) error {
+	if g.recent == nil {
+		return nil
+	}
+	if len(g.recent) != slots*3/2 || len(g.sample) == 0 || len(g.sample)%ghostWays != 0 {
+		return fmt.Errorf("%d ghosts and a sample of %d for %d slots", len(g.recent), len(g.sample), slots)
+	}
+	for _, table := range [][]uint32{g.recent, g.sample} {
+		for i := range table {
+			if i%ghostWays != 0 && table[i] != 0 && table[i-1] == 0 {
+				return fmt.Errorf("ghost %d comes after a hole", i)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *returns) check(q *queues) error {
+	switch {
+	case r.share < windowMin || r.share > windowMax:
+		return fmt.Errorf("the window's share is %v", r.share)
+	case r.known > r.newcomers, r.used > r.left:
+		return fmt.Errorf("%v of %v newcomers are known, %v of %v used", r.known, r.newcomers, r.used, r.left)
+	case r.cold != noSlot && q.in(r.cold) != mainQueue:
+		return fmt.Errorf("main's coldest is slot %d, in queue %d", r.cold, q.in(r.cold))
+	}
+	for _, share := range []float64{r.steady, r.again[usedOnceTrial], r.again[usedOftenTrial], q.mainReturns() / 2} {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("a share is %v", share)
+		}
 	}
 	return nil
 }

@@ -275,7 +275,7 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
-	m.queue.push(window, slot, 0)
+	m.queue.insert(slot, m.hash[slot])
 	if u.onProbation {
 		s.mu.probation.add(slot, len(m.place))
 	}
