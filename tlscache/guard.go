@@ -1,0 +1,121 @@
+package tlscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessioncache/sessioncache/session"
+)
+
+const (
+	// DefaultBudget is what Stores may add to one handshake unless the configuration says
+	// otherwise. A full handshake costs about 1 ms of CPU more than a resumed one and no
+	// round trip, so waiting much longer for a session is a loss.
+	DefaultBudget = 5 * time.Millisecond
+
+	// DefaultMaxInFlight bounds the calls that a Store has not answered yet, those whose
+	// handshake has long given up on them included.
+	DefaultMaxInFlight = 256
+)
+
+// Why a guarded call has no answer of the Store's.
+var (
+	errTimeout  = errors.New("tlscache: store did not answer within the budget")
+	errBusy     = errors.New("tlscache: store has MaxInFlight calls to answer")
+	errOpen     = errors.New("tlscache: store failed too often and is left alone for a moment")
+	errPanicked = errors.New("tlscache: store panicked")
+)
+
+// A guard stands between handshakes and a Store that may be slow, dead or worse. No call through
+// it takes longer than it is allowed; a Store that ignores its context strands at most
+// maxInFlight goroutines; one that keeps failing is not called at all until a probe succeeds.
+// A guard is safe for concurrent use.
+type guard struct {
+	maxInFlight int64
+	inFlight    atomic.Int64 // calls that the Store has not returned from
+	breaker     breaker
+	counts      struct{ timeouts, failures, skipped atomic.Uint64 }
+}
+
+func newGuard(maxInFlight int) *guard { return &guard{maxInFlight: int64(maxInFlight)} }
+
+// guarded returns what call returns, or an error after the time that is allowed. The call may then
+// still run, with its context done, so it must own all that it uses.
+func guarded[T any](g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
+	var none T
+	probe, ok := g.breaker.allow(time.Now())
+	if !ok {
+		g.counts.skipped.Add(1)
+		return none, errOpen
+	}
+	v, err := await(g, allowed, call)
+	g.count(err)
+	g.breaker.report(time.Now(), probe, healthy(err))
+	return v, err
+}
+
+// await runs call in a goroutine of its own, for a Store may ignore the end of its context.
+func await[T any](g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	var none T
+	if g.inFlight.Add(1) > g.maxInFlight {
+		g.inFlight.Add(-1)
+		return none, errBusy
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), allowed)
+	defer cancel()
+	answers := make(chan answer, 1) // so that a late answer finds a place and its goroutine ends
+	go func() {
+		defer g.inFlight.Add(-1)
+		var a answer
+		defer func() { answers <- a }()
+		a.err = errPanicked // unless call returns
+		defer func() { _ = recover() }()
+		a.v, a.err = call(ctx)
+	}()
+	select {
+	case a := <-answers:
+		if errors.Is(a.err, context.DeadlineExceeded) {
+			return none, errTimeout
+		}
+		return a.v, a.err
+	case <-ctx.Done():
+		return none, errTimeout
+	}
+}
+
+// count keeps the figures of Stats.
+func (g *guard) count(err error) {
+	switch {
+	case healthy(err):
+	case errors.Is(err, errTimeout):
+		g.counts.timeouts.Add(1)
+	case errors.Is(err, errBusy):
+		g.counts.skipped.Add(1)
+	default:
+		g.counts.failures.Add(1)
+	}
+}
+
+// healthy reports whether a Store that returns err works: it may well not have a session, or
+// refuse one for its size.
+func healthy(err error) bool {
+	return err == nil || errors.Is(err, session.ErrNotFound) || errors.Is(err, session.ErrTooLarge) ||
+		errors.Is(err, session.ErrKeyTooLong) || errors.Is(err, session.ErrBadTTL)
+}
+
+// protected runs f, which is the user's or a Store's and quick, and turns a panic into an error.
+func protected(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: in the caller's goroutine", errPanicked) // not p: it may hold a key
+		}
+	}()
+	return f()
+}
