@@ -64,7 +64,7 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 		return nil, MissRevoked
 	}
 	s.counts.foundFallback.Add(1)
-	o.remember(r, handle{})
+	o.remember(r, resumed12{})
 	return r, 0
 }
 

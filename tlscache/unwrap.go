@@ -115,7 +115,7 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 	if reason := o.refuse(r); reason != 0 {
 		return nil, reason
 	}
-	o.remember(r, h)
+	o.remember(r, resumed12{handle: h, keys: o.keys, stored: !o.single})
 	return r, 0
 }
 
@@ -222,7 +222,7 @@ func (s *Server) highest(ctx context.Context, names []name) (int64, error) {
 
 // refuse returns why a record may not be resumed now.
 func (o *offer) refuse(r *record) MissReason {
-	now := o.now.UnixNano()
+	now := max(o.now.UnixNano(), o.s.clock.last.Load()) // the wall clock may have stepped back
 	switch {
 	case r.flags&flagBounded != 0 && now-r.auth >= int64(o.s.cfg.MaxAuthAge):
 		return MissAuthAge
@@ -233,20 +233,20 @@ func (o *offer) refuse(r *record) MissReason {
 }
 
 // remember keeps what WrapSession will want to know of the session that this connection resumes.
-func (o *offer) remember(r *record, h handle) {
-	s := o.s
+func (o *offer) remember(r *record, tls12 resumed12) {
 	if r.flags&flagTLS13 != 0 {
-		s.notes.add(keyOf(r.principal, o.server), r.auth, o.now)
+		o.s.notes.add(keyOf(r.principal, o.server), r.auth, o.now)
 		return
 	}
-	s.remember12(r.lineage, resumed12{handle: h, keys: o.keys, stored: !o.single, auth: r.auth, expires: r.expires})
+	tls12.auth, tls12.expires = r.auth, r.expires
+	o.s.remember12(r.lineage, tls12)
 }
 
 // A resumed12 is a TLS 1.2 session that a connection resumes: the next ticket leads to it again.
 type resumed12 struct {
 	handle  handle
 	keys    *keys
-	stored  bool // handle leads to it still
+	stored  bool // handle, sealed under keys, leads to it still
 	foreign bool // came from the hook before
 	auth    int64
 	expires int64
