@@ -183,7 +183,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
 	defer cancel()
 	key, single := s.storeKey(h, o.keys), o.single
-	sealing := start(ctx, s.guard, func(ctx context.Context) ([]byte, error) {
+	asked := start(ctx, s.guard, !single, func(ctx context.Context) ([]byte, error) {
 		if single {
 			return s.store.Take(ctx, key)
 		}
@@ -191,7 +191,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 	})
 	names := o.marks(h)
 	mark, markErr := s.highest(ctx, names)
-	sealed, err := sealing.wait(ctx)
+	sealed, err := asked.wait(ctx)
 	if err = errors.Join(err, markErr); err != nil {
 		return nil, missOf(err)
 	}
@@ -209,7 +209,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 func (s *Server) highest(ctx context.Context, names []name) (int64, error) {
 	var asked [3]pending[int64]
 	for i, n := range names {
-		asked[i] = start(ctx, s.guard, func(ctx context.Context) (int64, error) { return s.lookupWatermark(ctx, n) })
+		asked[i] = start(ctx, s.guard, mayProbe, func(ctx context.Context) (int64, error) { return s.lookupWatermark(ctx, n) })
 	}
 	var highest int64
 	var errs error
