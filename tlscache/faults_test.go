@@ -39,7 +39,7 @@ func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
 					w.want("before the fault", client, true)
 
 					end := fail(store)
-					n, resumed := number(10_000, 1000), 0
+					n, resumed := number(10_000, 400), 0
 					goroutines := runtime.NumGoroutine()
 					waits := make([]time.Duration, n)
 					for i := range waits {

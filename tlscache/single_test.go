@@ -66,7 +66,7 @@ func TestSingleUseLetsOneOfManyResume(t *testing.T) {
 		versions(t, func(t *testing.T, version uint16) {
 			cfg.SingleUse = true
 			w := newWorld(t, cfg)
-			for range 10 {
+			for range number(10, 2) {
 				cache := new(lastSession)
 				w.want("first", w.client(version, func(c *tls.Config) { c.ClientSessionCache = cache }), false)
 				var resumed atomic.Int64

@@ -116,7 +116,8 @@ func (i *issue) again() []byte {
 	if !ok || r.foreign && i.bounded() {
 		return s.dead(MissAuthAge)
 	}
-	if r.stored && s.keyring.find(r.keys.id) != nil {
+	// Under a secret that is being rotated out it is stored once more, to outlive the secret.
+	if r.stored && r.keys == s.keyring.active() {
 		s.counts.reissued.Add(1)
 		return r.handle.seal(r.keys)
 	}
