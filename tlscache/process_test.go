@@ -20,8 +20,8 @@ import (
 // A rpcStore serves a Store to other processes.
 type rpcStore struct{ store session.Store }
 
-// An rpcCall is one call of a Store and its answer.
-type rpcCall struct {
+// An RPCCall, exported for net/rpc, is one call of a Store and its answer.
+type RPCCall struct {
 	Method string
 	Key    session.Key
 	Bytes  []byte
@@ -30,7 +30,7 @@ type rpcCall struct {
 }
 
 // Call does one call.
-func (s *rpcStore) Call(in rpcCall, out *rpcCall) (err error) {
+func (s *rpcStore) Call(in RPCCall, out *RPCCall) (err error) {
 	ctx := context.Background()
 	switch in.Method {
 	case "lookup":
@@ -51,8 +51,8 @@ func (s *rpcStore) Call(in rpcCall, out *rpcCall) (err error) {
 // A socketStore is a Store at the other end of a socket.
 type socketStore struct{ client *rpc.Client }
 
-func (s socketStore) call(ctx context.Context, in rpcCall) ([]byte, error) {
-	var out rpcCall
+func (s socketStore) call(ctx context.Context, in RPCCall) ([]byte, error) {
+	var out RPCCall
 	call := s.client.Go("Store.Call", in, &out, make(chan *rpc.Call, 1))
 	select {
 	case <-ctx.Done():
@@ -66,20 +66,20 @@ func (s socketStore) call(ctx context.Context, in rpcCall) ([]byte, error) {
 }
 
 func (s socketStore) Lookup(ctx context.Context, key session.Key) ([]byte, error) {
-	return s.call(ctx, rpcCall{Method: "lookup", Key: key})
+	return s.call(ctx, RPCCall{Method: "lookup", Key: key})
 }
 
 func (s socketStore) Take(ctx context.Context, key session.Key) ([]byte, error) {
-	return s.call(ctx, rpcCall{Method: "take", Key: key})
+	return s.call(ctx, RPCCall{Method: "take", Key: key})
 }
 
 func (s socketStore) Update(ctx context.Context, key session.Key, b []byte, ttl time.Duration) error {
-	_, err := s.call(ctx, rpcCall{Method: "update", Key: key, Bytes: b, TTL: ttl})
+	_, err := s.call(ctx, RPCCall{Method: "update", Key: key, Bytes: b, TTL: ttl})
 	return err
 }
 
 func (s socketStore) Delete(ctx context.Context, key session.Key) error {
-	_, err := s.call(ctx, rpcCall{Method: "delete", Key: key})
+	_, err := s.call(ctx, RPCCall{Method: "delete", Key: key})
 	return err
 }
 
