@@ -102,7 +102,7 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 		return nil, MissExpired
 	case o.unstable || h.scope != o.tag(k):
 		return nil, MissScope
-	case h.server != o.serverTag():
+	case h.server != o.name.tag():
 		return nil, MissServerName
 	case (h.flags&flagTLS13 != 0) != (o.cs.Version >= tls.VersionTLS13):
 		return nil, MissDeclined // crypto/tls would; so do not take it
@@ -121,10 +121,8 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 
 // use sets the keys that the ticket was sealed under.
 func (o *offer) use(k *keys) {
-	o.keys, o.name = k, k.name(ofServerName, []byte(o.server))
+	o.keys, o.name = k, o.s.serverName(k, o.server)
 }
-
-func (o *offer) serverTag() tag { return tag(o.name[:tagSize]) }
 
 // lookup gets the record from the Store, and finds out whether it was revoked.
 func (o *offer) lookup(h handle) (*record, MissReason) {

@@ -141,7 +141,7 @@ func (i *issue) store(auth, expires int64) []byte {
 	s := i.s
 	k := s.keyring.active()
 	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage}
-	h := handle{scope: i.tag(k), server: tag(prefix(k.name(ofServerName, []byte(i.server)))), id: i.newID(k)}
+	h := handle{scope: i.tag(k), server: s.serverName(k, i.server).tag(), id: i.newID(k)}
 	if i.tls13() {
 		r.flags |= flagTLS13
 	}
@@ -239,5 +239,3 @@ func (s *Server) storeKey(h handle, k *keys) session.Key {
 func anonymousPartial(server tag, slice byte) string {
 	return string(append(server[:], slice))
 }
-
-func prefix(n name) []byte { return n[:tagSize] }
