@@ -182,7 +182,7 @@ func TestHooksBeforeThatFailDoNoHarm(t *testing.T) {
 				cfg.UnwrapSession = func([]byte, tls.ConnectionState) (*tls.SessionState, error) { panic("no") }
 			},
 			"empty tickets": func(cfg *tls.Config) {
-				cfg.WrapSession = func(tls.ConnectionState, *tls.SessionState) ([]byte, error) { return nil, nil }
+				cfg.WrapSession = func(tls.ConnectionState, *tls.SessionState) ([]byte, error) { return []byte{}, nil }
 			},
 		}
 		for what, set := range hooks {
