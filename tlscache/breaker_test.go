@@ -1,0 +1,69 @@
+package tlscache
+
+import (
+	"testing"
+	"time"
+)
+
+func TestBreakerOpensOnMostlyFailuresAndClosesAfterAProbe(t *testing.T) {
+	var b breaker
+	now := time.Now()
+	call := func(good bool) (allowed bool) {
+		v := b.allow(now, mayProbe)
+		if v != refuse {
+			b.report(now, v == letProbe, good)
+		}
+		return v != refuse
+	}
+	for range breakerCalls - 1 {
+		call(false)
+	}
+	if b.isOpen() {
+		t.Fatalf("open after %d failures; want %d calls first", breakerCalls-1, breakerCalls)
+	}
+	call(false)
+	if call(true) {
+		t.Fatal("a call was allowed while the breaker was open")
+	}
+	now = now.Add(2 * breakerPause)
+	if !call(false) || call(true) {
+		t.Fatal("want one probe after the pause, and none after it failed")
+	}
+	now = now.Add(2 * breakerPause)
+	if v := b.allow(now, noProbe); v != refuse {
+		t.Fatalf("allow = %v of a call that may not probe; want it refused", v)
+	}
+	if v := b.allow(now, mayProbe); v != letProbe {
+		t.Fatalf("allow = %v after another pause; want a probe", v)
+	}
+	if b.allow(now, mayProbe) != refuse {
+		t.Fatal("a second call was allowed while a probe was under way")
+	}
+	b.report(now, false, true) // one that began before the breaker opened
+	if !b.isOpen() {
+		t.Fatal("an old call's success closed the breaker")
+	}
+	b.report(now, true, true)
+	if !call(true) || b.isOpen() {
+		t.Fatal("the breaker is open after a probe that succeeded")
+	}
+}
+
+func TestBreakerStaysClosedWhileAtLeastHalfSucceeds(t *testing.T) {
+	var b breaker
+	now := time.Now()
+	for i := range 1000 {
+		b.report(now, false, i%2 == 0)
+	}
+	if b.isOpen() {
+		t.Error("open though every second call succeeded")
+	}
+	now = now.Add(breakerWindow)
+	for range 10 * breakerCalls { // slower than breakerCalls in a window: each fails on its own
+		now = now.Add(breakerWindow / (breakerCalls - 2))
+		b.report(now, false, false)
+	}
+	if b.isOpen() {
+		t.Errorf("open though there were fewer than %d calls a second", breakerCalls)
+	}
+}

@@ -1,0 +1,100 @@
+package tlscache
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sessioncache/sessioncache/session"
+)
+
+func TestGuardNeverWaitsLongerThanAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		release := make(chan struct{})
+		hang := func(context.Context) (int, error) { <-release; return 1, nil }
+		for i := range 10 {
+			begin := time.Now()
+			_, err := guarded(g, 5*time.Millisecond, hang)
+			want, wantErr := 5*time.Millisecond, errTimeout
+			if i >= 4 {
+				want, wantErr = 0, errBusy // all places are taken by calls that never returned
+			}
+			if took := time.Since(begin); took != want || !errors.Is(err, wantErr) {
+				t.Errorf("call %d: %v after %v; want %v after %v", i, err, took, wantErr, want)
+			}
+		}
+		if n := g.inFlight.Load(); n != 4 {
+			t.Errorf("%d calls in flight; want 4", n)
+		}
+		close(release)
+		synctest.Wait()
+		if n := g.inFlight.Load(); n != 0 {
+			t.Errorf("%d calls in flight after all returned; want 0", n)
+		}
+		if v, err := guarded(g, time.Second, hang); v != 1 || err != nil {
+			t.Errorf("guarded = %v, %v once the store answers; want 1", v, err)
+		}
+	})
+}
+
+func TestGuardCountsWhatWentWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		down := errors.New("down")
+		for _, tt := range []struct {
+			name string
+			call func(context.Context) (int, error)
+			want error
+		}{
+			{"fails", func(context.Context) (int, error) { return 0, down }, down},
+			{"panics", func(context.Context) (int, error) { panic("secret") }, errPanicked},
+			{"not found", func(context.Context) (int, error) { return 0, session.ErrNotFound }, session.ErrNotFound},
+			{"heeds its context", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() }, errTimeout},
+		} {
+			if _, err := guarded(g, time.Millisecond, tt.call); !errors.Is(err, tt.want) {
+				t.Errorf("%s: %v; want %v", tt.name, err, tt.want)
+			}
+		}
+		if f, to := g.counts.failures.Load(), g.counts.timeouts.Load(); f != 2 || to != 1 {
+			t.Errorf("counted %d failures and %d timeouts; want 2 and 1", f, to)
+		}
+	})
+}
+
+func TestGuardLeavesAFailingStoreAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(64)
+		var calls atomic.Int64
+		slow := func(ctx context.Context) (int, error) { calls.Add(1); <-ctx.Done(); return 0, ctx.Err() }
+		for range breakerCalls {
+			_, _ = guarded(g, time.Millisecond, slow)
+		}
+		begin := time.Now()
+		for range 10_000 {
+			if _, err := guarded(g, time.Millisecond, slow); !errors.Is(err, errOpen) {
+				t.Fatalf("guarded: %v; want %v", err, errOpen)
+			}
+		}
+		if took := time.Since(begin); took != 0 || calls.Load() != breakerCalls {
+			t.Errorf("10000 calls took %v and reached the store %d times; want 0, %d", took, calls.Load(), breakerCalls)
+		}
+		time.Sleep(2 * breakerPause)
+		begin = time.Now()
+		var probed atomic.Bool
+		probe := func(context.Context) (int, error) { probed.Store(true); return 1, nil }
+		if _, err := guarded(g, time.Millisecond, probe); !errors.Is(err, errOpen) || time.Since(begin) != 0 {
+			t.Errorf("the probe: %v after %v; want %v at once, for no handshake waits for a probe", err, time.Since(begin), errOpen)
+		}
+		synctest.Wait()
+		if !probed.Load() {
+			t.Error("the store was not probed")
+		}
+		if g.breaker.isOpen() {
+			t.Error("the breaker is open though the probe succeeded")
+		}
+	})
+}

@@ -1,0 +1,127 @@
+package tlscache
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// SecretSize is the length of a Secret in bytes.
+const SecretSize = 32
+
+// A Secret is what the processes of a fleet have in common: 32 random bytes and the id by which
+// handles and records name them. It prints as its id alone.
+type Secret struct {
+	// ID names the secret. Processes that share sessions must know the same secret by the
+	// same id; an id is never used again for other bytes.
+	ID uint32
+
+	// Bytes are 32 bytes from a good random source. Whoever has them can read every
+	// session that was sealed under them.
+	Bytes [SecretSize]byte
+}
+
+// NewSecret returns a random Secret of the given id.
+func NewSecret(id uint32) Secret {
+	s := Secret{ID: id}
+	rand.Read(s.Bytes[:]) // never fails
+	return s
+}
+
+// Format prints the id, whatever the verb: a Secret must not end in a log.
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "secret %d", s.ID) }
+
+// LogValue is the id.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
+
+// MarshalText is the id. There is no UnmarshalText: read Bytes from where secrets are kept.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(s)), nil }
+
+// A Keyring holds the secrets of a Server or Client: one is active, which seals; the others are
+// accepted, which means that what was sealed under them opens. Every key in use is derived from
+// a secret by HKDF-SHA-256 (RFC 5869), one per purpose.
+//
+// To rotate, first give every process the next secret among the accepted, then make it active
+// with Replace, and keep the former among the accepted for as long as sessions live. Rotate
+// daily: a secret must not seal more than 2^32 handles.
+//
+// A Keyring is safe for concurrent use; handshakes that run during Replace see the old set or
+// the new one. The zero Keyring is not usable; call NewKeyring. It must not be copied.
+type Keyring struct {
+	replacing sync.Mutex
+	set       atomic.Pointer[keySet]
+
+	// Servers of one process that share a Keyring resume each other's sessions, so they must know
+	// each other's revocations, and what came before what.
+	marks watermarks
+	clock clock
+}
+
+// A keySet is the state of a Keyring at one time. It is immutable.
+type keySet struct {
+	active *keys
+	all    []*keys // active first
+}
+
+// NewKeyring returns a Keyring. Accepted are earlier secrets and the next one, in any order.
+func NewKeyring(active Secret, accepted ...Secret) (*Keyring, error) {
+	k := new(Keyring)
+	if err := k.Replace(active, accepted...); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Replace replaces all secrets at once. After an error the Keyring is as it was. A secret that
+// is no longer among them ends the sessions sealed under it.
+func (k *Keyring) Replace(active Secret, accepted ...Secret) error {
+	k.replacing.Lock()
+	defer k.replacing.Unlock()
+	old := k.set.Load()
+	next := new(keySet)
+	for _, s := range append([]Secret{active}, accepted...) {
+		if s.Bytes == [SecretSize]byte{} {
+			return fmt.Errorf("tlscache: %v is all zero; want %d random bytes", s, SecretSize)
+		}
+		if known := next.find(s.ID); known != nil {
+			if known.secret != s {
+				return fmt.Errorf("tlscache: two secrets have the id %d", s.ID)
+			}
+			continue // listed twice: a rotation that names the active one among the accepted
+		}
+		derived := old.find(s.ID)
+		if derived == nil {
+			var err error
+			if derived, err = deriveKeys(s); err != nil {
+				return fmt.Errorf("tlscache: cannot derive keys from %v: %w", s, err)
+			}
+		} else if derived.secret != s {
+			return fmt.Errorf("tlscache: the id %d was another secret's; want a new id", s.ID)
+		}
+		next.all = append(next.all, derived)
+	}
+	next.active = next.all[0]
+	k.set.Store(next)
+	return nil
+}
+
+// active returns the keys that seal.
+func (k *Keyring) active() *keys { return k.set.Load().active }
+
+// find returns the keys of an id, or nil: not ours, or no longer.
+func (k *Keyring) find(id uint32) *keys { return k.set.Load().find(id) }
+
+func (s *keySet) find(id uint32) *keys {
+	if s == nil {
+		return nil
+	}
+	// A handful at most, so a list is the quicker map.
+	i := slices.IndexFunc(s.all, func(k *keys) bool { return k.id == id })
+	if i < 0 {
+		return nil
+	}
+	return s.all[i]
+}
