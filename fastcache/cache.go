@@ -108,7 +108,8 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 	if cfg.MaxSessions > 0 {
 		c.maxPlaces = int64(cfg.MaxSessions)
 		mean := float64(cfg.MaxSessions) / float64(shards)
-		c.shardSessions = min(int(mean+4*math.Sqrt(mean)), cfg.MaxSessions)
+		most := min(int(mean+4*math.Sqrt(mean)), cfg.MaxSessions)
+		c.shardSessions = (most + smallShard - 1) / smallShard * smallShard // ghosts come in whole buckets
 	}
 	if cfg.MaxWeight > 0 {
 		c.maxWeight = cfg.MaxWeight
