@@ -1,0 +1,110 @@
+package tlscache
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+)
+
+const (
+	// maxTroubled bounds the keys that trouble is remembered of, and how long.
+	maxTroubled = 1024
+	troubledFor = 10 * time.Minute
+
+	// Tickets that are skipped after the n-th failure in a row number 2^(n-1)-1, so a server
+	// whose tickets always fail breaks a logarithm of the dials and not every other one.
+	// An alert leaves little doubt: it counts as the fifth failure.
+	maxFailures       = 11
+	failuresWithAlert = 5
+)
+
+// trouble remembers servers whose tickets make handshakes fail although they keep sending
+// fresh ones. Safe for concurrent use; it costs one load as long as there is none.
+type trouble struct {
+	cache *fastcache.Cache[*troubled]
+}
+
+// A troubled key has failed since it last resumed.
+type troubled struct {
+	failures atomic.Int32
+	skip     atomic.Int32  // tickets to refuse
+	fresh    atomic.Bool   // a ticket was stored since the last failure
+	declined atomic.Uint64 // identity of the name's ticket that this endpoint did not want
+}
+
+func newTrouble() (*trouble, error) {
+	cache, err := fastcache.New(fastcache.Config[*troubled]{MaxSessions: maxTroubled, TTL: troubledFor, NoIndex: true})
+	if err != nil {
+		return nil, fmt.Errorf("tlscache: %w", err)
+	}
+	return &trouble{cache: cache}, nil
+}
+
+func (tr *trouble) find(key string) *troubled {
+	if tr.cache.Size() == 0 {
+		return nil
+	}
+	t, _ := tr.cache.Lookup(fastcache.Key{ID: key})
+	return t
+}
+
+// findOrMake may make two at once; then one failure is forgotten.
+func (tr *trouble) findOrMake(key string) *troubled {
+	if t := tr.find(key); t != nil {
+		return t
+	}
+	t := new(troubled)
+	t.fresh.Store(true)
+	_ = tr.cache.Update(fastcache.Key{ID: key}, t) // fails when closed, or on an absurd name
+	return t
+}
+
+// strike notes that a handshake which offered a ticket of the key failed. Failures with
+// no ticket stored in between are one: dials that were cancelled together, say.
+func (tr *trouble) strike(key string, alert bool) {
+	t := tr.findOrMake(key)
+	if !t.fresh.Swap(false) {
+		return
+	}
+	n := t.failures.Add(1)
+	if alert && n < failuresWithAlert {
+		n = failuresWithAlert
+		t.failures.Store(n)
+	}
+	t.skip.Store(1<<(min(n, maxFailures)-1) - 1)
+}
+
+// refuses reports whether a ticket that came must not be stored.
+func (tr *trouble) refuses(key string) bool {
+	t := tr.find(key)
+	if t == nil {
+		return false
+	}
+	if t.skip.Load() > 0 && t.skip.Add(-1) >= 0 {
+		return true
+	}
+	t.fresh.Store(true)
+	return false
+}
+
+// over forgets the key: a ticket of it was accepted.
+func (tr *trouble) over(key string) {
+	if tr.cache.Size() > 0 {
+		tr.cache.Delete(fastcache.Key{ID: key})
+	}
+}
+
+// decline notes that an endpoint did not want the copy of a name's ticket.
+func (tr *trouble) decline(key string, identity uint64) {
+	tr.findOrMake(key).declined.Store(identity)
+}
+
+// declined reports whether it did not want that one before.
+func (tr *trouble) declined(key string, identity uint64) bool {
+	t := tr.find(key)
+	return t != nil && t.declined.Load() == identity
+}
+
+func (tr *trouble) close() { tr.cache.Close() }
