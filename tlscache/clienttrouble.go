@@ -9,29 +9,32 @@ import (
 )
 
 const (
-	// maxTroubled bounds the keys that trouble is remembered of, and how long.
+	// maxTroubled bounds the keys that trouble is remembered of, troubledFor how long.
 	maxTroubled = 1024
 	troubledFor = 10 * time.Minute
 
-	// Tickets that are skipped after the n-th failure in a row number 2^(n-1)-1, so a server
-	// whose tickets always fail breaks a logarithm of the dials and not every other one.
-	// An alert leaves little doubt: it counts as the fifth failure.
-	maxFailures       = 11
-	failuresWithAlert = 5
+	// After so many failures in a row with a fresh ticket each, tickets are skipped: 4^n-1
+	// after the n-th further failure, so a server whose tickets always fail breaks a
+	// logarithm of the dials and not every other one. A handshake that failed may have been
+	// cancelled; where one in five is, five in a row are one in 3000. An alert
+	// leaves little doubt, and counts as six.
+	patience          = 4
+	failuresWithAlert = 6
+	maxFailures       = 10
 )
 
-// trouble remembers servers whose tickets make handshakes fail although they keep sending
-// fresh ones. Safe for concurrent use; it costs one load as long as there is none.
+// trouble remembers keys whose tickets make handshakes fail although fresh ones keep coming.
+// Safe for concurrent use; it costs one load as long as there is none.
 type trouble struct {
 	cache *fastcache.Cache[*troubled]
 }
 
-// A troubled key has failed since it last resumed.
+// A troubled key has failed or declined since it last resumed.
 type troubled struct {
 	failures atomic.Int32
 	skip     atomic.Int32  // tickets to refuse
 	fresh    atomic.Bool   // a ticket was stored since the last failure
-	declined atomic.Uint64 // identity of the name's ticket that this endpoint did not want
+	declined atomic.Uint64 // identity of the ticket that an endpoint did not want
 }
 
 func newTrouble() (*trouble, error) {
@@ -61,7 +64,7 @@ func (tr *trouble) findOrMake(key string) *troubled {
 	return t
 }
 
-// strike notes that a handshake which offered a ticket of the key failed. Failures with
+// strike notes that a handshake which offered a ticket failed. Failures with
 // no ticket stored in between are one: dials that were cancelled together, say.
 func (tr *trouble) strike(key string, alert bool) {
 	t := tr.findOrMake(key)
@@ -73,7 +76,9 @@ func (tr *trouble) strike(key string, alert bool) {
 		n = failuresWithAlert
 		t.failures.Store(n)
 	}
-	t.skip.Store(1<<(min(n, maxFailures)-1) - 1)
+	if n > patience {
+		t.skip.Store(1<<(2*(min(n, maxFailures)-patience)) - 1)
+	}
 }
 
 // refuses reports whether a ticket that came must not be stored.
@@ -96,7 +101,7 @@ func (tr *trouble) over(key string) {
 	}
 }
 
-// decline notes that an endpoint did not want the copy of a name's ticket.
+// decline notes that the endpoint did not want a ticket, of which the name may have a copy.
 func (tr *trouble) decline(key string, identity uint64) {
 	tr.findOrMake(key).declined.Store(identity)
 }

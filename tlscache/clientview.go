@@ -58,9 +58,8 @@ func (v *view) observe(cs tls.ConnectionState) {
 	if cs.DidResume {
 		v.client.stats.accepted.Add(1)
 	}
-	// The name is what was sent: none for an IP address. Its tickets lack what follows.
 	if cs.ServerName == "" {
-		return
+		return // what was sent: none for an IP address, whose tickets stay until fresh ones come
 	}
 	key := v.key(cs.ServerName)
 	if cs.DidResume {

@@ -136,16 +136,18 @@ func (d *dial) done(ctx context.Context, err error) {
 	case d.struck:
 		c.stats.failed.Add(1)
 		c.pool.strike(d.key)
+		c.trouble.decline(d.endpoint, d.offered.identity())
 		if err != nil && !d.established {
 			c.trouble.strike(d.endpoint, isAlert(err))
 		}
 	case d.resumed:
 		c.trouble.over(d.endpoint)
-	case d.key == d.name:
-		// Other endpoints may want it. This one has its own now, if it issues any.
-		c.trouble.decline(d.endpoint, d.offered.identity())
 	default:
-		c.pool.drop(d.key)
+		// The name may still have it, for other endpoints: this one is not offered it again.
+		c.trouble.decline(d.endpoint, d.offered.identity())
+		if d.key == d.endpoint {
+			c.pool.drop(d.key)
+		}
 	}
 }
 

@@ -33,7 +33,8 @@ type pool interface {
 	// others go with the second strike in a row, with no put in between.
 	strike(key string)
 
-	// drop removes those that were handed out, as a server has declined them.
+	// drop removes the tickets that a server which has just declined one will not want: those
+	// handed out, and older ones.
 	drop(key string)
 
 	// flush removes the tickets of a server name, or all with an empty one.
@@ -75,6 +76,10 @@ func (p *memoryPool) take(key string) (*ticket, missReason) {
 		return nil, missGone
 	}
 	t.handed.Store(true) // whether it stayed or not
+	for _, next := range p.cache.SelectSession(key) {
+		next.exposed.Store(true)
+		break
+	}
 	return t, 0
 }
 
@@ -165,8 +170,10 @@ func (p *memoryPool) strike(key string) {
 }
 
 func (p *memoryPool) drop(key string) {
+	older := false // than one that was taken, and probably declined: the server was restarted
 	for k, t := range p.cache.SelectSession(key) {
-		if t.handed.Load() {
+		older = older || t.exposed.Load()
+		if older || t.handed.Load() {
 			p.cache.Delete(k)
 		}
 	}

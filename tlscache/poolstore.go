@@ -28,7 +28,6 @@ type storePool struct {
 	guard     *guard
 	budget    time.Duration
 	perKey    uint32
-	next      atomic.Uint32 // slot
 	singleUse bool
 	marks     *fastcache.Cache[*slotMarks] // by pool key and slot
 	closed    atomic.Bool
@@ -63,7 +62,6 @@ func newStorePool(cfg ClientConfig) (*storePool, error) {
 			return nil, err
 		}
 	}
-	p.next.Store(rand.Uint32()) // so that processes begin with different slots
 	return p, nil
 }
 
@@ -175,7 +173,8 @@ func (p *storePool) put(key string, t *ticket) {
 	p.update(key, t)
 }
 
-// slotFor chooses the slot of a new ticket: one whose ticket has been handed out, or the next.
+// slotFor chooses the slot of a new ticket: one whose ticket has been handed out, or one that
+// we know nothing of, or that of our oldest.
 func (p *storePool) slotFor(key string, t *ticket) string {
 	switch {
 	case t.mirror:
@@ -183,12 +182,25 @@ func (p *storePool) slotFor(key string, t *ticket) string {
 	case !t.facts.is13():
 		return slotName(0)
 	}
-	for k, m := range p.marks.SelectSession(key) {
-		if k.ID != mirrorSlot && m.handed.Load() {
+	oldest := ""
+	for k, m := range p.marks.SelectSession(key) { // newest first
+		if k.ID == mirrorSlot {
+			continue
+		}
+		if m.handed.Load() {
 			return k.ID
 		}
+		oldest = k.ID
 	}
-	return slotName(p.next.Add(1) % p.perKey)
+	// One that we know nothing of is free or another process's. They begin at random.
+	first := rand.Uint32N(p.perKey)
+	for i := range p.perKey {
+		slot := slotName((first + i) % p.perKey)
+		if _, known := p.marks.Peek(fastcache.Key{Partial: key, ID: slot}); !known {
+			return slot
+		}
+	}
+	return oldest
 }
 
 func slotName(n uint32) string { return fmt.Sprintf("slot %d", n) }

@@ -35,8 +35,9 @@ type ticket struct {
 	poolKey  string    // in a Store: the key that it was sealed with
 	mirror   bool      // a copy for the name of an endpoint's ticket
 
-	handed atomic.Bool // given to a handshake at least once
-	struck atomic.Bool // survived a strike, and no ticket came since
+	handed  atomic.Bool // given to a handshake at least once
+	exposed atomic.Bool // its key's newest once a newer one had been taken
+	struck  atomic.Bool // survived a strike, and no ticket came since
 }
 
 // newTicket returns the ticket in what crypto/tls wants to store, or nil if it cannot be used
