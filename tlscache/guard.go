@@ -45,49 +45,66 @@ func newGuard(maxInFlight int) *guard { return &guard{maxInFlight: int64(maxInFl
 // guarded returns what call returns, or an error after the time that is allowed. The call may then
 // still run, with its context done, so it must own all that it uses.
 func guarded[T any](g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
-	var none T
-	probe, ok := g.breaker.allow(time.Now())
-	if !ok {
-		g.counts.skipped.Add(1)
-		return none, errOpen
-	}
-	v, err := await(g, allowed, call)
-	g.count(err)
-	g.breaker.report(time.Now(), probe, healthy(err))
-	return v, err
-}
-
-// await runs call in a goroutine of its own, for a Store may ignore the end of its context.
-func await[T any](g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
-	type answer struct {
-		v   T
-		err error
-	}
-	var none T
-	if g.inFlight.Add(1) > g.maxInFlight {
-		g.inFlight.Add(-1)
-		return none, errBusy
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), allowed)
 	defer cancel()
-	answers := make(chan answer, 1) // so that a late answer finds a place and its goroutine ends
+	return start(ctx, g, call).wait(ctx)
+}
+
+// A pending is a call under way, or the reason why it was not made. Each must be waited for.
+type pending[T any] struct {
+	guard   *guard
+	probe   bool
+	refused error
+	answers chan answer[T]
+}
+
+type answer[T any] struct {
+	v   T
+	err error
+}
+
+// start calls a Store in a goroutine, for it may ignore the end of its context.
+func start[T any](ctx context.Context, g *guard, call func(context.Context) (T, error)) pending[T] {
+	p := pending[T]{guard: g}
+	var ok bool
+	if p.probe, ok = g.breaker.allow(time.Now()); !ok {
+		p.refused = errOpen
+		return p
+	}
+	if g.inFlight.Add(1) > g.maxInFlight {
+		g.inFlight.Add(-1)
+		p.refused = errBusy
+		return p
+	}
+	p.answers = make(chan answer[T], 1) // so that a late answer finds a place and its goroutine ends
 	go func() {
 		defer g.inFlight.Add(-1)
-		var a answer
-		defer func() { answers <- a }()
-		a.err = errPanicked // unless call returns
+		a := answer[T]{err: errPanicked} // unless call returns
+		defer func() { p.answers <- a }()
 		defer func() { _ = recover() }()
 		a.v, a.err = call(ctx)
 	}()
-	select {
-	case a := <-answers:
-		if errors.Is(a.err, context.DeadlineExceeded) {
-			return none, errTimeout
+	return p
+}
+
+// wait returns the answer, or an error once ctx is done.
+func (p pending[T]) wait(ctx context.Context) (T, error) {
+	var a answer[T]
+	if a.err = p.refused; a.err == nil {
+		select {
+		case a = <-p.answers:
+		case <-ctx.Done():
+			a.err = errTimeout
 		}
-		return a.v, a.err
-	case <-ctx.Done():
-		return none, errTimeout
 	}
+	if errors.Is(a.err, context.DeadlineExceeded) {
+		a.err = errTimeout
+	}
+	p.guard.count(a.err)
+	if !errors.Is(a.err, errOpen) {
+		p.guard.breaker.report(time.Now(), p.probe, healthy(a.err))
+	}
+	return a.v, a.err
 }
 
 // count keeps the figures of Stats.
@@ -96,7 +113,7 @@ func (g *guard) count(err error) {
 	case healthy(err):
 	case errors.Is(err, errTimeout):
 		g.counts.timeouts.Add(1)
-	case errors.Is(err, errBusy):
+	case errors.Is(err, errBusy), errors.Is(err, errOpen):
 		g.counts.skipped.Add(1)
 	default:
 		g.counts.failures.Add(1)

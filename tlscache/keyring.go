@@ -103,9 +103,6 @@ func (k *Keyring) Replace(active Secret, accepted ...Secret) error {
 	return nil
 }
 
-// ephemeralKeyring returns a Keyring that only this process has.
-func ephemeralKeyring() (*Keyring, error) { return NewKeyring(NewSecret(0)) }
-
 // active returns the keys that seal.
 func (k *Keyring) active() *keys { return k.set.Load().active }
 

@@ -25,6 +25,8 @@ type keys struct {
 	names  sync.Pool   // of hash.Hash: HMAC-SHA-256, which costs four compressions to set up
 	seal   []byte      // of which the key of each record is derived
 	export []byte      // the same for exported sessions
+
+	everything name // of the watermark of RevokeAll
 }
 
 // deriveKeys derives every key of a secret, each for a purpose of its own.
@@ -48,6 +50,7 @@ func deriveKeys(s Secret) (*keys, error) {
 		return nil, err
 	}
 	k.names.New = func() any { return hmac.New(sha256.New, namesKey) }
+	k.everything = k.name(ofEverything, nil)
 	return k, nil
 }
 

@@ -87,14 +87,6 @@ func leaves(cfg *tls.Config) [][sha256.Size]byte {
 	return slices.Compact(sums)
 }
 
-// orDefault returns the version, or what crypto/tls takes 0 for.
-func orDefault(version, zero uint16) uint16 {
-	if version == 0 {
-		return zero
-	}
-	return version
-}
-
 // maxPools bounds the pools that a poolRegistry remembers. A program has a few; one that makes
 // an equal pool for every connection has one.
 const maxPools = 256

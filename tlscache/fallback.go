@@ -1,0 +1,140 @@
+package tlscache
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"time"
+)
+
+// ticketHeader is what precedes the sealed record in a fallback ticket.
+const ticketHeader = 1 + tagSize + tagSize + nameSize
+
+// maxTicket bounds fallback tickets. Clients send them in every ClientHello, and Go's refuse
+// handshake messages of more than 64 KiB.
+const maxTicket = 16 << 10
+
+// sealTicket returns a record as a ticket, for a client to keep.
+//
+//	format(1) scope(8) server(8) id(16) sealed record
+//
+// The tags tell a ticket of another scope or server name from a forged one. Both are bound
+// to the sealed record as well.
+func sealTicketRecord(r *record, k *keys, scope, server tag, id [nameSize]byte) ([]byte, error) {
+	sealed, err := r.seal(k, id)
+	if err != nil {
+		return nil, err
+	}
+	t := make([]byte, 0, ticketHeader+len(sealed))
+	t = append(t, formatRecord)
+	t = append(t, scope[:]...)
+	t = append(t, server[:]...)
+	t = append(t, id[:]...)
+	return append(t, sealed...), nil
+}
+
+// fromTicket returns the record that a fallback ticket contains.
+func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
+	s := o.s
+	if len(ticket) < ticketHeader || len(ticket) > maxTicket {
+		return nil, MissMalformed
+	}
+	k, err := s.keyring.sealedUnder(ticket[ticketHeader:])
+	if err != nil {
+		return nil, missOf(err)
+	}
+	o.use(k)
+	id := [nameSize]byte(ticket[1+2*tagSize:])
+	switch {
+	case s.cfg.SingleUse || s.cfg.NoFallback:
+		return nil, MissMalformed
+	case o.unstable || tag(ticket[1:]) != o.tag(k):
+		return nil, MissScope
+	case tag(ticket[1+tagSize:]) != o.serverTag():
+		return nil, MissServerName
+	}
+	r, err := s.keyring.openRecord(ticket[ticketHeader:], id, o.scope, o.server)
+	if err != nil {
+		return nil, missOf(err)
+	}
+	if reason := o.refuse(r); reason != 0 {
+		return nil, reason
+	}
+	if o.ticketRevoked(r) {
+		return nil, MissRevoked
+	}
+	s.counts.foundFallback.Add(1)
+	o.remember(r, handle{})
+	return r, 0
+}
+
+// ticketRevoked reports whether a watermark covers a fallback ticket. A Store that does not answer is
+// no reason to refuse it: then is when the ticket is for, and those revocations that this process
+// knows count in any case.
+func (o *offer) ticketRevoked(r *record) bool {
+	s := o.s
+	names := o.marks(o.handleOf(r))
+	if s.marks.covers(names, r.auth) {
+		return true
+	}
+	if s.local != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
+	defer cancel()
+	mark, _ := s.highest(ctx, names)
+	return r.auth <= mark
+}
+
+// handleOf returns what a handle of the record would say of its principal.
+func (o *offer) handleOf(r *record) handle {
+	if r.principal == (principalID{}) {
+		return handle{}
+	}
+	return handle{flags: flagGroup, group: o.keys.name(ofPrincipal, r.principal[:])}
+}
+
+// findForeign asks the hook that the Config had before. Never with SingleUse: it may not keep to it.
+func (in *installation) findForeign(identity []byte, cs tls.ConnectionState) *tls.SessionState {
+	s := in.s
+	if in.unwrapBefore == nil || s.cfg.SingleUse {
+		return nil
+	}
+	var state *tls.SessionState
+	var err error
+	if protected(func() error { state, err = in.unwrapBefore(identity, cs); return nil }) != nil {
+		s.counts.panics.Add(1)
+		return nil
+	}
+	if err != nil || state == nil {
+		return nil
+	}
+	// What is wrapped next on this connection begins a line of its own, unless it is one of
+	// which we ought to know when its client last proved who it is.
+	now := s.clock.stamp()
+	if cs.Version >= tls.VersionTLS13 {
+		s.notes.add(keyOf(principalID{}, normalName(cs.ServerName)), now, time.Now())
+	} else if l := lineage(state); l != nil {
+		s.remember12(sha256.Sum256(l), resumed12{foreign: true, auth: now, expires: now + int64(s.cfg.TTL)})
+	}
+	return state
+}
+
+// wrapForeign is the second fallback: a ticket of the hook that the Config had before, or nil.
+func (in *installation) wrapForeign(cs tls.ConnectionState, ss *tls.SessionState) []byte {
+	s := in.s
+	if in.wrapBefore == nil || s.cfg.SingleUse {
+		return nil
+	}
+	var ticket []byte
+	var err error
+	if protected(func() error { ticket, err = in.wrapBefore(cs, ss); return nil }) != nil {
+		s.counts.panics.Add(1)
+		return nil
+	}
+	if err != nil || len(ticket) == 0 {
+		return nil
+	}
+	s.counts.foreign.Add(1)
+	return ticket
+}

@@ -1,0 +1,120 @@
+package tlscache
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/binary"
+	"slices"
+)
+
+// A principalID stands for a principal; the zero value for none.
+type principalID [sha256.Size]byte
+
+// A record is a session and what decides whether it may be resumed. It is immutable once it was
+// stored: connections that resume it get copies of state.
+type record struct {
+	flags     byte  // flagTLS13, flagSingle, flagBounded
+	auth      int64 // when its client last proved who it is; Unix nanoseconds
+	expires   int64 // Unix nanoseconds
+	principal principalID
+	state     *tls.SessionState
+
+	// What the session is bound to. Not in the sealed form, but authenticated with it.
+	scope  [sha256.Size]byte
+	server string // normalName
+
+	lineage [sha256.Size]byte // of a TLS 1.2 session; found again in state
+}
+
+// flagBounded is set in a record whose chain of resumptions MaxAuthAge bounds.
+const flagBounded = 1 << 7
+
+// recordVersion is the first byte of a record, inside the seal.
+const recordVersion = 1
+
+// recordHeader is all before the session's own encoding.
+const recordHeader = 1 + 1 + 8 + 8 + sha256.Size
+
+// bound returns what a sealed record is bound to.
+func (r *record) bound() []byte {
+	b := make([]byte, 0, len(r.scope)+4+len(r.server))
+	return appendField(append(b, r.scope[:]...), []byte(r.server))
+}
+
+// seal returns the record as a Store or a client keeps it.
+//
+//	sealed{version(1) flags(1) auth(8) expires(8) principal(32) tls.SessionState}
+func (r *record) seal(k *keys, id [nameSize]byte) ([]byte, error) {
+	state, err := r.state.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, recordHeader+len(state))
+	b = append(b, recordVersion, r.flags)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.auth))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.expires))
+	b = append(b, r.principal[:]...)
+	return k.sealAs(sealRecord, id[:], r.bound(), append(b, state...))
+}
+
+// openRecord is the reverse of seal: of a record under an id, a scope and a server name.
+func (k *Keyring) openRecord(sealed []byte, id [nameSize]byte, scope [sha256.Size]byte, server string) (*record, error) {
+	r := &record{scope: scope, server: server}
+	b, err := k.openAs(sealRecord, id[:], r.bound(), sealed)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.decode(b); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *record) decode(b []byte) (err error) {
+	if len(b) < recordHeader {
+		return errMalformed
+	}
+	if b[0] != recordVersion {
+		return errVersion
+	}
+	r.flags = b[1]
+	r.auth = int64(binary.BigEndian.Uint64(b[2:]))
+	r.expires = int64(binary.BigEndian.Uint64(b[10:]))
+	copy(r.principal[:], b[18:])
+	if r.state, err = tls.ParseSessionState(b[recordHeader:]); err != nil {
+		return errMalformed // another Go version's, perhaps
+	}
+	if r.flags&flagTLS13 == 0 {
+		r.lineage = sha256.Sum256(lineage(r.state))
+	}
+	return nil
+}
+
+// privateState returns a copy of a session whose exported fields can be written: crypto/tls
+// invites its callers to write EarlyData and to append to Extra. The rest is only read.
+func privateState(s *tls.SessionState) *tls.SessionState {
+	own := *s
+	own.Extra = slices.Clip(own.Extra)
+	return &own
+}
+
+// ownState returns a copy of a session that shares nothing that its giver may write.
+func ownState(s *tls.SessionState) *tls.SessionState {
+	own := *s
+	own.Extra = nil
+	for _, e := range s.Extra {
+		own.Extra = append(own.Extra, slices.Clone(e))
+	}
+	return &own
+}
+
+// lineage returns what a TLS 1.2 session and those that resume it have in common, its version, suite,
+// creation time and secret: the head of the encoding, unchanged since Go 1.21. Empty: the
+// encoding is not what it was.
+func lineage(s *tls.SessionState) []byte {
+	b, err := s.Bytes()
+	if err != nil || len(b) < 14 || len(b) < 14+int(b[13]) {
+		return nil
+	}
+	return b[:14+int(b[13])]
+}

@@ -1,0 +1,225 @@
+package tlscache
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/session"
+)
+
+const (
+	// DefaultTTL is the life of a server's sessions unless ServerConfig says otherwise: what RFC
+	// 5246 F.1.4 advises.
+	DefaultTTL = 24 * time.Hour
+
+	// DefaultMaxAuthAge is how long a client may resume after it last proved who it is.
+	DefaultMaxAuthAge = 7 * 24 * time.Hour
+)
+
+// ServerConfig sets up a Server. The zero value is a good server of one process: sessions of 24
+// hours in its memory, at most 20480.
+type ServerConfig struct {
+	// Store keeps the sessions. Nil means a session.Memory of the Server's own. A Store that is
+	// session.Local gets live sessions and is called directly; every other gets them sealed
+	// and is called under the Budget, with one lookup for the session and one for
+	// each of three watermarks (see RevokePrincipal) on each resumption. The Server does not
+	// close a Store that it was given.
+	Store session.Store
+
+	// Keyring seals handles, fallback tickets and, in a Store that is not Local, sessions and their
+	// names. Nil, allowed with a Local Store only, means random secrets of this Server's own:
+	// clients then resume with no other process, nor with this one after a restart.
+	Keyring *Keyring
+
+	// Scope names the trust configuration for what Install cannot compare: see Install. It is
+	// part of the scope whether or not it is needed, so Servers that share a Store or a
+	// Keyring and differ in what they trust must differ in it.
+	Scope string
+
+	// ScopeOf returns the Scope of one Config; an empty one means Scope. hello is that of the
+	// connection where the Config comes from GetConfigForClient, and nil at Install. It must be
+	// safe for concurrent use.
+	ScopeOf func(hello *tls.ClientHelloInfo, cfg *tls.Config) string
+
+	// Principal returns whose session a connection's is, for RevokePrincipal and MaxAuthAge;
+	// empty: nobody's. It is called when a ticket is issued, before the handshake has ended, and
+	// must be safe for concurrent use. It must not call ExportKeyingMaterial, which panics then.
+	// Nil means PrincipalOf of the client's leaf certificate.
+	Principal func(tls.ConnectionState) string
+
+	// TTL is how long a session may be resumed; each TLS 1.3 resumption begins a new session. Zero
+	// means 24 h, more than 7 days is an error (RFC 8446 4.6.1). The Store may cap it further:
+	// session.MemoryConfig has a MaxTTL.
+	TTL time.Duration
+
+	// MaxAuthAge bounds chains of resumptions of clients with a certificate or a Principal: that
+	// long after it last proved who it is, a client must do so again. Zero means 7 days.
+	MaxAuthAge time.Duration
+
+	// Budget is how long one handshake may wait for a Store that is not Local: at most half of it
+	// for the session that the client offers, the rest to store the next one. Zero means 5 ms. A
+	// client that offers several tickets of ours, which none of the usual does, may wait for
+	// each of up to five: crypto/tls does not tell which of its calls belong together.
+	Budget time.Duration
+
+	// MaxInFlight bounds the calls that a Store which is not Local has not answered yet, and so the
+	// goroutines that one which ignores its context can strand. Zero means 256.
+	MaxInFlight int
+
+	// SingleUse lets every session resume once: RFC 8446 8.1 and C.4. Clients that dial in parallel
+	// then resume on one connection only. There are no fallback tickets, and hooks that the
+	// configuration had are not asked.
+	SingleUse bool
+
+	// NoEarlyData issues sessions without 0-RTT, so that those of QUIC servers which allow it can
+	// be used more than once. Their clients were told otherwise and see their early data
+	// rejected; it is better not to allow it there.
+	NoEarlyData bool
+
+	// NoFallback issues and accepts no sealed records as tickets. When the Store fails, clients
+	// do full handshakes then.
+	NoFallback bool
+}
+
+var errServerClosed = errors.New("tlscache: server is closed")
+
+// A Server keeps the sessions of TLS servers in a Store: Install puts it into their tls.Config. Its
+// methods are safe for concurrent use. The zero Server is not usable; call NewServer. It must not
+// be copied.
+type Server struct {
+	cfg     ServerConfig // with its defaults
+	store   session.Store
+	local   session.Local // the same, if it is one
+	ownsIt  bool
+	keyring *Keyring
+
+	clock clock
+	guard *guard
+	marks watermarks
+	notes *notes
+	// tls12 holds what WrapSession needs of a TLS 1.2 session that is being resumed, by its lineage.
+	tls12  *fastcache.Cache[resumed12]
+	pools  poolRegistry
+	counts serverCounters
+	closed atomic.Bool
+}
+
+// NewServer returns a Server. The error names every faulty field.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	cfg, err := cfg.validate()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: newGuard(cfg.MaxInFlight), notes: newNotes()}
+	if s.keyring == nil {
+		if s.keyring, err = NewKeyring(NewSecret(0)); err != nil {
+			return nil, err
+		}
+	}
+	s.tls12, err = fastcache.New(fastcache.Config[resumed12]{TTL: noteLife, NoIndex: true})
+	if err != nil {
+		return nil, fmt.Errorf("tlscache: %w", err)
+	}
+	if s.store == nil {
+		memory, err := session.NewMemory(session.MemoryConfig{MaxTTL: cfg.TTL})
+		if err != nil {
+			return nil, errors.Join(err, s.tls12.Close())
+		}
+		s.store, s.ownsIt = memory, true
+	}
+	s.local, _ = s.store.(session.Local)
+	return s, nil
+}
+
+// validate reports every faulty field at once and returns cfg with its defaults filled in.
+func (cfg ServerConfig) validate() (ServerConfig, error) {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if cfg.TTL < 0 || cfg.TTL > session.MaxTTL {
+		fault("TTL is %v; want at most %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
+	}
+	if cfg.MaxAuthAge < 0 {
+		fault("MaxAuthAge is %v; want a positive one, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
+	}
+	if cfg.Budget < 0 {
+		fault("Budget is %v; want a positive one, or 0 for %v", cfg.Budget, DefaultBudget)
+	}
+	if cfg.MaxInFlight < 0 {
+		fault("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
+	}
+	if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
+		fault("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the sessions there")
+	}
+	if cfg.Keyring != nil && cfg.Keyring.set.Load() == nil {
+		fault("Keyring is a zero one; want NewKeyring")
+	}
+	if len(faults) > 0 {
+		return cfg, errors.New("tlscache: " + strings.Join(faults, "; "))
+	}
+	cfg.TTL = orDefault(cfg.TTL, DefaultTTL)
+	cfg.MaxAuthAge = orDefault(cfg.MaxAuthAge, DefaultMaxAuthAge)
+	cfg.Budget = orDefault(cfg.Budget, DefaultBudget)
+	cfg.MaxInFlight = orDefault(cfg.MaxInFlight, DefaultMaxInFlight)
+	return cfg, nil
+}
+
+// orDefault returns v, or what 0 stands for.
+func orDefault[T comparable](v, zero T) T {
+	var none T
+	if v == none {
+		return zero
+	}
+	return v
+}
+
+// Close ends the Server and the Store that it made itself, if any. The hooks stay in the
+// configurations and do no harm: no session of the Server is resumed any more, and new tickets
+// come from the hooks that the configuration had before, or lead nowhere. Handshakes may be
+// under way. Close may be called twice; it always returns nil.
+func (s *Server) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	err := s.tls12.Close()
+	if s.ownsIt {
+		err = errors.Join(err, s.store.Close())
+	}
+	return err
+}
+
+// PrincipalOf returns the principal of a client certificate unless ServerConfig.Principal says
+// otherwise: the SHA-256 of its public key (SubjectPublicKeyInfo) in hex, so that it outlives
+// renewals of the certificate.
+func PrincipalOf(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
+
+// identify returns what stands for a principal in records: of one length, whatever it is.
+func identify(principal string) principalID { return sha256.Sum256([]byte(principal)) }
+
+// principal returns whose session a connection's is; known is false if the user's func panicked,
+// and such a session could not be revoked.
+func (s *Server) principal(cs tls.ConnectionState) (id principalID, known bool) {
+	var p string
+	if s.cfg.Principal != nil {
+		if err := protected(func() error { p = s.cfg.Principal(cs); return nil }); err != nil {
+			s.counts.panics.Add(1)
+			return id, false
+		}
+	} else if len(cs.PeerCertificates) > 0 {
+		p = PrincipalOf(cs.PeerCertificates[0])
+	}
+	if p == "" {
+		return id, true
+	}
+	return identify(p), true
+}

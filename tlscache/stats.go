@@ -1,0 +1,135 @@
+package tlscache
+
+import "sync/atomic"
+
+// A MissReason says why an offered session was not resumed.
+type MissReason uint8
+
+// The reasons, in the order in which they are found out.
+const (
+	// MissMalformed: the ticket is none of ours, or of a version that this one does not know.
+	MissMalformed MissReason = iota + 1
+	// MissUnknownKey: it names a secret that the Keyring does not have: rotated out, or the
+	// fleet's keyrings differ.
+	MissUnknownKey
+	// MissForged: it was not sealed under the secret that it names.
+	MissForged
+	// MissExpired: its TTL is over. crypto/tls tells clients to keep every ticket for 7 days.
+	MissExpired
+	// MissAuthAge: its client proved who it is longer ago than MaxAuthAge, or nobody
+	// knows when.
+	MissAuthAge
+	// MissScope: it belongs to another trust configuration.
+	MissScope
+	// MissServerName: it was issued under another server name.
+	MissServerName
+	// MissGone: the Store does not have it: evicted, taken, lost.
+	MissGone
+	// MissStoreError: the Store failed, was busy, or the breaker is open.
+	MissStoreError
+	// MissStoreTimeout: the Store took longer than the budget.
+	MissStoreTimeout
+	// MissRevoked: it was revoked.
+	MissRevoked
+	// MissDeclined: the session was found and crypto/tls did not resume it: another version
+	// or cipher suite, a client certificate that the configuration no longer takes, a
+	// handshake that ended early.
+	MissDeclined
+
+	missReasons = int(MissDeclined) + 1
+)
+
+var missNames = [missReasons]string{
+	MissMalformed: "malformed", MissUnknownKey: "unknown key", MissForged: "forged", MissExpired: "expired",
+	MissAuthAge: "auth age", MissScope: "scope", MissServerName: "server name", MissGone: "gone",
+	MissStoreError: "store error", MissStoreTimeout: "store timeout", MissRevoked: "revoked", MissDeclined: "declined",
+}
+
+// String returns the reason in lower case, fit for a metric's label.
+func (r MissReason) String() string {
+	if r == 0 || int(r) >= missReasons {
+		return "invalid"
+	}
+	return missNames[r]
+}
+
+// MarshalText is String.
+func (r MissReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// ServerStats are a Server's counters since its birth. They are not all of one instant.
+type ServerStats struct {
+	// Full and Resumed are the handshakes that got as far as their ticket, which for TLS 1.3 is
+	// before the client proved anything.
+	Full, Resumed uint64
+
+	// Offered are the tickets that clients offered, Found those that named a session which
+	// crypto/tls was given, and Misses the others, and those that crypto/tls declined.
+	Offered, Found uint64
+	Misses         map[MissReason]uint64
+
+	// What clients got as their ticket: the handle of a session that was stored; a new handle
+	// of a stored TLS 1.2 session; a sealed record, because the Store failed; a ticket of the
+	// hook that the configuration had before; a dead handle, which leads nowhere.
+	Stored, Reissued, Fallback, Foreign, Dead uint64
+
+	// FoundFallback and FoundForeign are those of Found that were sealed records, or known to
+	// the hook that the configuration had before.
+	FoundFallback, FoundForeign uint64
+
+	// Unstable are the sessions not stored because a Config from GetConfigForClient decides whom
+	// to trust by a function and has no named scope.
+	Unstable uint64
+
+	// Panics are those of ServerConfig's functions, of a Local Store or of earlier hooks.
+	Panics uint64
+
+	// Store is about a Store that is not Local.
+	Store StoreStats
+}
+
+// StoreStats say how a Store fares.
+type StoreStats struct {
+	Timeouts    uint64 // calls that took longer than the budget
+	Failures    uint64 // calls that failed or panicked
+	Skipped     uint64 // calls not made: the breaker was open, or MaxInFlight reached
+	InFlight    int    // calls that have not returned, also those given up on
+	BreakerOpen bool   // the Store is left alone at present
+}
+
+// serverCounters are what ServerStats are read from.
+type serverCounters struct {
+	full, resumed, offered, found             atomic.Uint64
+	stored, reissued, fallback, foreign, dead atomic.Uint64
+	foundFallback, foundForeign               atomic.Uint64
+	unstable, panics                          atomic.Uint64
+	misses                                    [missReasons]atomic.Uint64
+}
+
+// Stats returns the Server's counters.
+func (s *Server) Stats() ServerStats {
+	c := &s.counts
+	st := ServerStats{
+		Full: c.full.Load(), Resumed: c.resumed.Load(), Offered: c.offered.Load(), Found: c.found.Load(),
+		Stored: c.stored.Load(), Reissued: c.reissued.Load(), Fallback: c.fallback.Load(),
+		Foreign: c.foreign.Load(), Dead: c.dead.Load(),
+		FoundFallback: c.foundFallback.Load(), FoundForeign: c.foundForeign.Load(),
+		Unstable: c.unstable.Load(), Panics: c.panics.Load(),
+		Misses: make(map[MissReason]uint64, missReasons),
+		Store:  s.guard.stats(),
+	}
+	for r := MissMalformed; r < MissDeclined; r++ {
+		st.Misses[r] = c.misses[r].Load()
+	}
+	// crypto/tls says nothing when it declines a session: it just does not resume. A handshake
+	// between the two counts for a moment.
+	st.Misses[MissDeclined] = c.misses[MissDeclined].Load() + st.Found - min(st.Found, st.Resumed)
+	return st
+}
+
+// stats returns the guard's figures.
+func (g *guard) stats() StoreStats {
+	return StoreStats{
+		Timeouts: g.counts.timeouts.Load(), Failures: g.counts.failures.Load(), Skipped: g.counts.skipped.Load(),
+		InFlight: int(g.inFlight.Load()), BreakerOpen: g.breaker.isOpen(),
+	}
+}

@@ -1,0 +1,283 @@
+package tlscache
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/session"
+)
+
+// unwrap is the UnwrapSession of a Config: it returns the session of a ticket, or nil, which makes the
+// handshake a full one. It never returns an error, which would abort the handshake. The identity
+// is whatever the client sent: empty in every TLS 1.2 ClientHello without a ticket, of any
+// size, up to five in one ClientHello, all before the client proved that it knows the session.
+func (in *installation) unwrap(identity []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+	if len(identity) == 0 {
+		return nil, nil
+	}
+	if len(identity) == len(probe.identity) && bytes.Equal(identity, probe.identity) {
+		probe.answer = in // installedIn holds the lock
+		return nil, nil
+	}
+	c := &in.s.counts
+	c.offered.Add(1)
+	state, reason := in.find(identity, cs)
+	if reason != 0 && reason <= MissForged { // not ours
+		if state = in.findForeign(identity, cs); state != nil {
+			c.foundForeign.Add(1)
+			reason = 0
+		}
+	}
+	if reason != 0 {
+		c.misses[reason].Add(1)
+		return nil, nil
+	}
+	c.found.Add(1)
+	return state, nil
+}
+
+// An offer is a ticket of ours and the connection that it was offered on.
+type offer struct {
+	*installation
+	cs     tls.ConnectionState
+	now    time.Time
+	server string // normalName
+	keys   *keys
+	name   name // of the server name under keys
+	single bool // the session is taken
+}
+
+// find returns the session of a ticket of ours.
+func (in *installation) find(identity []byte, cs tls.ConnectionState) (state *tls.SessionState, reason MissReason) {
+	s := in.s
+	defer func() {
+		if recover() != nil { // a Local Store's
+			s.counts.panics.Add(1)
+			state, reason = nil, MissStoreError
+		}
+	}()
+	o := offer{installation: in, cs: cs, now: time.Now(), server: normalName(cs.ServerName)}
+	var r *record
+	switch {
+	case s.closed.Load():
+		return nil, MissMalformed // as unknown as the hook before finds it
+	case identity[0] == formatRecord:
+		r, reason = o.fromTicket(identity)
+	default:
+		r, reason = o.fromHandle(identity)
+	}
+	if reason != 0 {
+		return nil, reason
+	}
+	state = r.state // parsed for this connection alone
+	if s.local != nil {
+		state = privateState(state)
+	}
+	if !o.single || s.cfg.NoEarlyData {
+		state.EarlyData = false // it could be replayed
+	}
+	return state, 0
+}
+
+// fromHandle returns the record that a handle names.
+func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
+	s := o.s
+	h, k, err := s.keyring.openHandle(ticket)
+	if err != nil {
+		return nil, missOf(err)
+	}
+	o.use(k)
+	switch {
+	case h.flags&flagDead != 0:
+		return nil, deadReason(h)
+	case o.now.Unix() >= int64(h.expires):
+		if h.flags&flagAge != 0 {
+			return nil, MissAuthAge
+		}
+		return nil, MissExpired
+	case o.unstable || h.scope != o.tag(k):
+		return nil, MissScope
+	case h.server != o.serverTag():
+		return nil, MissServerName
+	case (h.flags&flagTLS13 != 0) != (o.cs.Version >= tls.VersionTLS13):
+		return nil, MissDeclined // crypto/tls would; so do not take it
+	}
+	o.single = h.flags&flagSingle != 0 || s.cfg.SingleUse
+	r, reason := o.lookup(h)
+	if reason != 0 {
+		return nil, reason
+	}
+	if reason := o.refuse(r); reason != 0 {
+		return nil, reason
+	}
+	o.remember(r, h)
+	return r, 0
+}
+
+// use sets the keys that the ticket was sealed under.
+func (o *offer) use(k *keys) {
+	o.keys, o.name = k, k.name(ofServerName, []byte(o.server))
+}
+
+func (o *offer) serverTag() tag { return tag(o.name[:tagSize]) }
+
+// lookup gets the record from the Store, and finds out whether it was revoked.
+func (o *offer) lookup(h handle) (*record, MissReason) {
+	s := o.s
+	if s.local == nil {
+		return o.fetch(h)
+	}
+	get := s.local.LookupLocal
+	if o.single {
+		get = s.local.TakeLocal
+	}
+	key := s.storeKey(h, o.keys)
+	item, err := get(key)
+	if err != nil {
+		return nil, missOf(err)
+	}
+	r, ok := item.Live.(*record)
+	if !ok || r.scope != o.scope || r.server != o.server {
+		return nil, MissMalformed // not what we stored
+	}
+	if s.marks.some.Load() && s.marks.covers(o.marks(h), r.auth) {
+		if !o.single {
+			_ = s.store.Delete(context.Background(), key) // it only takes up room
+		}
+		return nil, MissRevoked
+	}
+	if !o.single && r.flags&flagTLS13 != 0 {
+		s.local.Demote(key) // its client gets a newer one now
+	}
+	return r, 0
+}
+
+// marks returns the names of the watermarks that may cover the session of a handle.
+func (o *offer) marks(h handle) []name {
+	names := append(make([]name, 0, 3), o.keys.everything, o.name)
+	if h.flags&flagGroup != 0 {
+		names = append(names, h.group)
+	}
+	return names
+}
+
+// covers reports whether one of some watermarks revokes what was authenticated at a time.
+func (w *watermarks) covers(names []name, auth int64) bool {
+	for _, n := range names {
+		if w.revoked(n, auth) {
+			return true
+		}
+	}
+	return false
+}
+
+// fetch is lookup in a Store that is not Local. The session and what might revoke it are asked for
+// at once: none can be trusted to answer soon.
+func (o *offer) fetch(h handle) (*record, MissReason) {
+	s := o.s
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
+	defer cancel()
+	key, single := s.storeKey(h, o.keys), o.single
+	sealing := start(ctx, s.guard, func(ctx context.Context) ([]byte, error) {
+		if single {
+			return s.store.Take(ctx, key)
+		}
+		return s.store.Lookup(ctx, key)
+	})
+	names := o.marks(h)
+	mark, markErr := s.highest(ctx, names)
+	sealed, err := sealing.wait(ctx)
+	if err = errors.Join(err, markErr); err != nil {
+		return nil, missOf(err)
+	}
+	r, err := s.keyring.openRecord(sealed, h.id, o.scope, o.server)
+	if err != nil {
+		return nil, MissMalformed // left where it is: the fault may be ours
+	}
+	if r.auth <= mark || s.marks.covers(names, r.auth) {
+		return nil, MissRevoked
+	}
+	return r, 0
+}
+
+// highest returns the highest of some watermarks in the Store.
+func (s *Server) highest(ctx context.Context, names []name) (int64, error) {
+	var asked [3]pending[int64]
+	for i, n := range names {
+		asked[i] = start(ctx, s.guard, func(ctx context.Context) (int64, error) { return s.lookupWatermark(ctx, n) })
+	}
+	var highest int64
+	var errs error
+	for i := range names {
+		mark, err := asked[i].wait(ctx)
+		highest, errs = max(highest, mark), errors.Join(errs, err)
+	}
+	return highest, errs
+}
+
+// refuse returns why a record may not be resumed now.
+func (o *offer) refuse(r *record) MissReason {
+	now := o.now.UnixNano()
+	switch {
+	case r.flags&flagBounded != 0 && now-r.auth >= int64(o.s.cfg.MaxAuthAge):
+		return MissAuthAge
+	case now >= r.expires:
+		return MissExpired
+	}
+	return 0
+}
+
+// remember keeps what WrapSession will want to know of the session that this connection resumes.
+func (o *offer) remember(r *record, h handle) {
+	s := o.s
+	if r.flags&flagTLS13 != 0 {
+		s.notes.add(keyOf(r.principal, o.server), r.auth, o.now)
+		return
+	}
+	s.remember12(r.lineage, resumed12{handle: h, keys: o.keys, stored: !o.single, auth: r.auth, expires: r.expires})
+}
+
+// A resumed12 is a TLS 1.2 session that a connection resumes: the next ticket leads to it again.
+type resumed12 struct {
+	handle  handle
+	keys    *keys
+	stored  bool // handle leads to it still
+	foreign bool // came from the hook before
+	auth    int64
+	expires int64
+}
+
+func (s *Server) remember12(lineage [sha256.Size]byte, r resumed12) {
+	// Without it the connection gets a dead handle, so an error costs a full handshake.
+	_ = s.tls12.Update(fastcache.Key{ID: string(lineage[:])}, r)
+}
+
+// keyOf returns whose notes a session's are.
+func keyOf(p principalID, server string) lineageKey {
+	if p != (principalID{}) {
+		return lineageKey{principal: p}
+	}
+	return lineageKey{server: server}
+}
+
+// missOf returns the reason that an error stands for.
+func missOf(err error) MissReason {
+	switch {
+	case errors.Is(err, errTimeout):
+		return MissStoreTimeout
+	case errors.Is(err, errUnknownKey):
+		return MissUnknownKey
+	case errors.Is(err, errForged):
+		return MissForged
+	case errors.Is(err, errMalformed), errors.Is(err, errVersion):
+		return MissMalformed
+	case errors.Is(err, session.ErrNotFound):
+		return MissGone
+	}
+	return MissStoreError
+}

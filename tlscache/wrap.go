@@ -1,0 +1,242 @@
+package tlscache
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/session"
+)
+
+// anonymousSlices is into how many partial keys the sessions of one server name are spread that have
+// no principal: all in one would make their writers wait for one lock.
+const anonymousSlices = 16
+
+// wrap is the WrapSession of a Config: it stores a session and returns its handle as the ticket. It
+// never returns an error, which would abort the handshake, nor an empty ticket, which TLS 1.3
+// clients do not forgive: a session that is not to be resumed gets a dead handle. crypto/tls
+// calls it before a TLS 1.3 client without certificate has proved anything.
+func (in *installation) wrap(cs tls.ConnectionState, ss *tls.SessionState) (ticket []byte, _ error) {
+	s := in.s
+	if cs.DidResume {
+		s.counts.resumed.Add(1)
+	} else {
+		s.counts.full.Add(1)
+	}
+	defer func() {
+		if recover() != nil { // a Local Store's
+			s.counts.panics.Add(1)
+			ticket = s.dead(MissStoreError)
+		}
+	}()
+	if s.closed.Load() {
+		return in.second(cs, ss, MissGone), nil
+	}
+	if in.unstable {
+		s.counts.unstable.Add(1)
+		return in.second(cs, ss, MissScope), nil
+	}
+	i := issue{installation: in, cs: cs, ss: ss, now: time.Now(), server: normalName(cs.ServerName)}
+	return i.ticket(), nil
+}
+
+// second returns the second fallback's ticket, or a dead handle.
+func (in *installation) second(cs tls.ConnectionState, ss *tls.SessionState, reason MissReason) []byte {
+	if t := in.wrapForeign(cs, ss); t != nil {
+		return t
+	}
+	return in.s.dead(reason)
+}
+
+// dead returns a handle that leads nowhere, and says why when it is offered.
+func (s *Server) dead(reason MissReason) []byte {
+	s.counts.dead.Add(1)
+	h := handle{flags: flagDead, expires: uint32(time.Now().Add(session.MaxTTL).Unix())}
+	h.id[0] = byte(reason)
+	return h.seal(s.keyring.active())
+}
+
+func deadReason(h handle) MissReason {
+	if r := MissReason(h.id[0]); r > 0 && int(r) < missReasons {
+		return r
+	}
+	return MissGone // a newer version's
+}
+
+// An issue is a session about to get its ticket.
+type issue struct {
+	*installation
+	cs        tls.ConnectionState
+	ss        *tls.SessionState
+	now       time.Time
+	server    string // normalName
+	principal principalID
+	lineage   [sha256.Size]byte // TLS 1.2
+}
+
+func (i *issue) tls13() bool { return i.cs.Version >= tls.VersionTLS13 }
+
+// ticket returns the ticket: of the session that is stored now, or of the TLS 1.2 session that this
+// connection resumed.
+func (i *issue) ticket() []byte {
+	s := i.s
+	var known bool
+	if i.principal, known = s.principal(i.cs); !known {
+		return s.dead(MissAuthAge) // nobody could revoke it
+	}
+	if !i.tls13() {
+		l := lineage(i.ss)
+		if l == nil {
+			return i.second(i.cs, i.ss, MissMalformed)
+		}
+		i.lineage = sha256.Sum256(l)
+	}
+	if !i.cs.DidResume {
+		now := s.clock.stamp()
+		return i.store(now, i.now.Add(s.cfg.TTL).UnixNano())
+	}
+	if i.tls13() {
+		auth, ok := s.notes.inherit(keyOf(i.principal, i.server), i.now)
+		if !ok {
+			return s.dead(MissAuthAge)
+		}
+		return i.store(auth, i.now.Add(s.cfg.TTL).UnixNano())
+	}
+	return i.again()
+}
+
+// again returns the ticket of a TLS 1.2 session that was resumed: crypto/tls issues one on each
+// resumption, and a thousand of them are one session.
+func (i *issue) again() []byte {
+	s := i.s
+	r, ok := s.tls12.Lookup(fastcache.Key{ID: string(i.lineage[:])})
+	if !ok || r.foreign && i.bounded() {
+		return s.dead(MissAuthAge)
+	}
+	if r.stored && s.keyring.find(r.keys.id) != nil {
+		s.counts.reissued.Add(1)
+		return r.handle.seal(r.keys)
+	}
+	return i.store(r.auth, r.expires)
+}
+
+// bounded reports whether MaxAuthAge bounds this client's resumptions.
+func (i *issue) bounded() bool {
+	return len(i.cs.PeerCertificates) > 0 || i.principal != (principalID{})
+}
+
+// confirmed reports whether the client has proved to be one: it knew the session that it resumed, or
+// the key of a certificate, or, which TLS 1.2 asks before the ticket, the handshake's secret.
+// The ticket of a first TLS 1.3 handshake goes to whoever sent a ClientHello.
+func (i *issue) confirmed() bool {
+	return i.cs.DidResume || len(i.cs.PeerCertificates) > 0 || !i.tls13()
+}
+
+// store stores the session and returns its handle, or what there is in its place.
+func (i *issue) store(auth, expires int64) []byte {
+	s := i.s
+	k := s.keyring.active()
+	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage}
+	h := handle{scope: i.tag(k), server: tag(prefix(k.name(ofServerName, []byte(i.server)))), id: i.newID(k)}
+	if i.tls13() {
+		r.flags |= flagTLS13
+	}
+	if i.bounded() {
+		r.flags |= flagBounded
+		if until := auth + int64(s.cfg.MaxAuthAge); until < expires {
+			r.expires, h.flags = until, flagAge
+		}
+	}
+	ttl := time.Duration(r.expires - i.now.UnixNano())
+	if ttl <= 0 {
+		if h.flags&flagAge != 0 {
+			return s.dead(MissAuthAge)
+		}
+		return s.dead(MissExpired)
+	}
+	r.state = ownState(i.ss)
+	if s.cfg.NoEarlyData {
+		r.state.EarlyData = false
+	}
+	if s.cfg.SingleUse || r.state.EarlyData {
+		r.flags |= flagSingle
+	}
+	if i.principal != (principalID{}) {
+		h.flags |= flagGroup
+		h.group = k.name(ofPrincipal, i.principal[:])
+	}
+	h.flags |= r.flags & (flagTLS13 | flagSingle)
+	h.expires = uint32((r.expires + int64(time.Second) - 1) / int64(time.Second))
+	if err := s.put(k, h, r, i.confirmed(), ttl); err != nil {
+		return i.fallback(k, h, r, missOf(err))
+	}
+	s.counts.stored.Add(1)
+	return h.seal(k)
+}
+
+// newID returns the id of a session to be stored. A TLS 1.2 session has one for life, so that it is
+// one session in the Store however often it is stored, but with SingleUse: there a handle that
+// was used must not come to life again.
+func (i *issue) newID(k *keys) (id [nameSize]byte) {
+	if !i.tls13() && !i.s.cfg.SingleUse {
+		return k.name("lineage", i.lineage[:])
+	}
+	rand.Read(id[:]) // never fails
+	return id
+}
+
+// put stores a record.
+func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Duration) error {
+	key := s.storeKey(h, k)
+	if s.local != nil {
+		return s.local.UpdateLocal(key, session.Item{Live: r, Confirmed: confirmed}, ttl)
+	}
+	sealed, err := r.seal(k, h.id)
+	if err != nil {
+		return err
+	}
+	_, err = guarded(s.guard, s.cfg.Budget/2, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.store.Update(ctx, key, sealed, ttl)
+	})
+	return err
+}
+
+// fallback returns a ticket for a session that the Store did not take.
+func (i *issue) fallback(k *keys, h handle, r *record, reason MissReason) []byte {
+	s := i.s
+	if s.cfg.NoFallback || s.cfg.SingleUse {
+		return i.second(i.cs, i.ss, reason)
+	}
+	r.flags &^= flagSingle
+	r.state.EarlyData = false // nobody would notice a replay
+	t, err := sealTicketRecord(r, k, h.scope, h.server, h.id)
+	if err != nil || len(t) > maxTicket {
+		return i.second(i.cs, i.ss, reason)
+	}
+	s.counts.fallback.Add(1)
+	return t
+}
+
+// storeKey returns the key of a handle's session. The partial key is its principal or, without one,
+// a slice of those of its server name. Where the Store is not this process's memory, the id is
+// an HMAC: whoever reads the Store learns no handle.
+func (s *Server) storeKey(h handle, k *keys) session.Key {
+	key := session.Key{Partial: anonymousPartial(h.server, h.id[0]%anonymousSlices), ID: string(h.id[:])}
+	if h.flags&flagGroup != 0 {
+		key.Partial = string(h.group[:])
+	}
+	if s.local == nil {
+		n := k.name("handle", h.id[:])
+		key.ID = string(n[:])
+	}
+	return key
+}
+
+func anonymousPartial(server tag, slice byte) string {
+	return string(append(server[:], slice))
+}
+
+func prefix(n name) []byte { return n[:tagSize] }
