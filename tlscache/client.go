@@ -109,8 +109,11 @@ func (cfg ClientConfig) validate() (ClientConfig, error) {
 	span("MaxAge", &cfg.MaxAge, maxLife13)
 	span("HandshakeTimeout", &cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	span("Budget", &cfg.Budget, DefaultClientBudget)
-	if cfg.Store != nil && cfg.Keyring == nil && !isLocal(cfg.Store) {
-		fault("Store is set and Keyring is nil; tickets are secrets that only a Keyring keeps from others")
+	if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
+		fault("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the tickets there")
+	}
+	if cfg.Keyring != nil && cfg.Keyring.set.Load() == nil {
+		fault("Keyring is a zero one; want NewKeyring")
 	}
 	if len(faults) > 0 {
 		return cfg, errors.New("tlscache: " + strings.Join(faults, "; "))

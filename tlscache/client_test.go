@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestClientsResumeInEveryVersionAndWay(t *testing.T) {
@@ -41,14 +43,14 @@ func TestClientsResumeInEveryVersionAndWay(t *testing.T) {
 							tls.VersionName(version), way, singleUse, i, resumed, err, i > 0)
 					}
 				}
-				want := ClientStats{Offered: 3, Accepted: 3, Missed: ClientMisses{Gone: 1}, Stored: 4}
+				want := ClientStats{Offered: 3, Accepted: 3, Misses: map[MissReason]uint64{MissGone: 1}, Stored: 4}
 				if way == "View" { // nobody tells what became of its offers
-					want.Accepted, want.Declined = 0, 3
+					want.Accepted, want.Misses[MissDeclined] = 0, 3
 				}
 				got := c.Stats()
 				got.Held, got.Evicted = 0, 0
-				if got != want {
-					t.Errorf("%s, %s: Stats = %+v; want %+v", tls.VersionName(version), way, got, want)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s, %s: Stats differ, - wanted, + got:\n%s", tls.VersionName(version), way, diff)
 				}
 			}
 		}
@@ -176,7 +178,7 @@ func TestInstallComposesWithVerifyConnection(t *testing.T) {
 	if calls != 3 || refused != 1 {
 		t.Errorf("VerifyConnection ran %d times; want 3", calls)
 	}
-	if st := c.Stats(); st.Offered != 2 || st.Accepted != 1 || st.Failed != 1 || st.Declined != 0 {
+	if st := c.Stats(); st.Offered != 2 || st.Accepted != 1 || st.Failed != 1 || st.Misses[MissDeclined] != 0 {
 		t.Errorf("Stats = %+v; want 2 offered, 1 accepted, 1 failed", st)
 	}
 }

@@ -73,14 +73,14 @@ func (v *view) observe(cs tls.ConnectionState) {
 }
 
 // offer turns what a pool gave into what crypto/tls takes, or nil, and counts.
-func (c *Client) offer(t *ticket, why missReason) *tls.ClientSessionState {
+func (c *Client) offer(t *ticket, why MissReason) *tls.ClientSessionState {
 	if t == nil {
-		c.stats.missed(why)
+		c.stats.misses[why].Add(1)
 		return nil
 	}
 	cs, err := t.offer()
 	if err != nil {
-		c.stats.missed(missMalformed)
+		c.stats.misses[MissMalformed].Add(1)
 		return nil
 	}
 	c.stats.offered.Add(1)

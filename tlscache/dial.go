@@ -28,7 +28,7 @@ func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.
 	if cfg.ServerName == "" {
 		cfg.ServerName = host
 	}
-	d := c.newDial(cfg.ServerName, raw.RemoteAddr())
+	d := c.newDialView(cfg.ServerName, raw.RemoteAddr())
 	if !cfg.SessionTicketsDisabled {
 		cfg.ClientSessionCache = d
 	}
@@ -45,9 +45,9 @@ func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.
 	return conn, nil
 }
 
-// A dial is the tls.ClientSessionCache of one connection, so it knows what that offered. Its
+// A dialView is the tls.ClientSessionCache of one connection, so it knows what that offered. Its
 // changing fields belong to the goroutine of the handshake.
-type dial struct {
+type dialView struct {
 	client         *Client
 	name, endpoint string // keys
 
@@ -58,13 +58,13 @@ type dial struct {
 	resumed     bool
 }
 
-func (c *Client) newDial(serverName string, addr net.Addr) *dial {
+func (c *Client) newDialView(serverName string, addr net.Addr) *dialView {
 	name := normalName(serverName)
 	address := ""
 	if addr != nil {
 		address = addr.String()
 	}
-	return &dial{
+	return &dialView{
 		client:   c,
 		name:     poolKey(c.dial.scope, name),
 		endpoint: endpointKey(c.dial.scope, name, address),
@@ -72,13 +72,13 @@ func (c *Client) newDial(serverName string, addr net.Addr) *dial {
 }
 
 // Get hands out a ticket for this connection.
-func (d *dial) Get(string) (*tls.ClientSessionState, bool) {
+func (d *dialView) Get(string) (*tls.ClientSessionState, bool) {
 	t, why := d.client.pool.take(d.endpoint)
 	d.key = d.endpoint
 	if t == nil && !d.client.cfg.SingleUse {
 		d.key = d.name
 		if t, why = d.client.pool.peek(d.name); t != nil && d.client.trouble.declined(d.endpoint, t.identity()) {
-			t, why = nil, missGone
+			t, why = nil, MissGone
 		}
 	}
 	cs := d.client.offer(t, why)
@@ -90,7 +90,7 @@ func (d *dial) Get(string) (*tls.ClientSessionState, bool) {
 
 // Put stores a ticket of this connection's endpoint, and a mirror of it for the name, from
 // which endpoints that have none yet start.
-func (d *dial) Put(_ string, cs *tls.ClientSessionState) {
+func (d *dialView) Put(_ string, cs *tls.ClientSessionState) {
 	if cs == nil {
 		d.struck = true // done looks at why
 		return
@@ -105,7 +105,7 @@ func (d *dial) Put(_ string, cs *tls.ClientSessionState) {
 	}
 }
 
-func (d *dial) verifyConnection(users func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+func (d *dialView) verifyConnection(users func(tls.ConnectionState) error) func(tls.ConnectionState) error {
 	return func(cs tls.ConnectionState) error {
 		if users != nil {
 			if err := users(cs); err != nil {
@@ -121,7 +121,7 @@ func (d *dial) verifyConnection(users func(tls.ConnectionState) error) func(tls.
 }
 
 // done draws the conclusions once the handshake is over.
-func (d *dial) done(ctx context.Context, err error) {
+func (d *dialView) done(ctx context.Context, err error) {
 	c := d.client
 	switch {
 	case d.offered == nil:

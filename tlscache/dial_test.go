@@ -140,7 +140,7 @@ func TestAnEndpointThatDeclinesTheNamesTicketIsNotOfferedItAgain(t *testing.T) {
 	for range 3 {
 		wantDial(t, c, false)
 	}
-	if st := c.Stats(); st.Offered != 1 || st.Declined != 1 {
+	if st := c.Stats(); st.Offered != 1 || st.Misses[MissDeclined] != 1 {
 		t.Errorf("Stats = %+v; want one offer, declined", st)
 	}
 	addr = peers[0].addr
@@ -284,7 +284,7 @@ func TestADeclinedTicketIsNotOfferedAgain(t *testing.T) {
 	for range 4 {
 		p.mustVisit(t, cfg, false)
 	}
-	if st := c.Stats(); st.Offered != 1 || st.Declined != 1 {
+	if st := c.Stats(); st.Offered != 1 || st.Misses[MissDeclined] != 1 {
 		t.Errorf("Stats = %+v; want one offer, declined", st)
 	}
 }

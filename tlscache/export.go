@@ -212,8 +212,8 @@ func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("tlscache: %s: the tickets are in ClientConfig.Store, where they outlive the Client", what)
-	case keyring == nil:
-		return nil, fmt.Errorf("tlscache: %s: Keyring is nil; tickets are secrets and must be sealed", what)
+	case keyring == nil || keyring.set.Load() == nil:
+		return nil, fmt.Errorf("tlscache: %s: Keyring is nil or a zero one; want NewKeyring, for tickets are secrets", what)
 	case minLife < 0:
 		return nil, fmt.Errorf("tlscache: %s: MinLife is %v; want 0 or more", what, minLife)
 	}

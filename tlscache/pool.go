@@ -17,10 +17,10 @@ import (
 type pool interface {
 	// take returns the key's newest ticket, or nil and why. The ticket leaves the pool, but
 	// for the last one without SingleUse: that stays, as handed out.
-	take(key string) (*ticket, missReason)
+	take(key string) (*ticket, MissReason)
 
 	// peek is take, but the ticket stays where it is, as handed out.
-	peek(key string) (*ticket, missReason)
+	peek(key string) (*ticket, MissReason)
 
 	// put makes a ticket its key's newest. It replaces those that were handed out, those of
 	// the other kind of TLS version, and an older mirror; and it ends a row of strikes.
@@ -48,6 +48,7 @@ type pool interface {
 type poolHeld struct {
 	tickets          int
 	expired, evicted uint64
+	store            StoreStats
 }
 
 // A memoryPool holds live session states in this process.
@@ -66,14 +67,14 @@ func newMemoryPool(cfg ClientConfig) (*memoryPool, error) {
 	return &memoryPool{cache: cache, max: cfg.MaxSessions, singleUse: cfg.SingleUse}, nil
 }
 
-func (p *memoryPool) take(key string) (*ticket, missReason) {
+func (p *memoryPool) take(key string) (*ticket, MissReason) {
 	take := p.cache.TakeNewestKeepLast
 	if p.singleUse {
 		take = p.cache.TakeNewest
 	}
 	_, t, ok := take(key)
 	if !ok {
-		return nil, missGone
+		return nil, MissGone
 	}
 	t.handed.Store(true) // whether it stayed or not
 	for _, next := range p.cache.SelectSession(key) {
@@ -83,12 +84,12 @@ func (p *memoryPool) take(key string) (*ticket, missReason) {
 	return t, 0
 }
 
-func (p *memoryPool) peek(key string) (*ticket, missReason) {
+func (p *memoryPool) peek(key string) (*ticket, MissReason) {
 	for _, t := range p.cache.SelectSession(key) {
 		t.handed.Store(true)
 		return t, 0
 	}
-	return nil, missGone
+	return nil, MissGone
 }
 
 func (p *memoryPool) put(key string, t *ticket) {

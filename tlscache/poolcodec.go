@@ -3,7 +3,6 @@ package tlscache
 import (
 	"crypto/tls"
 	"encoding/binary"
-	"errors"
 	"go/version"
 	"runtime"
 	"time"
@@ -11,8 +10,6 @@ import (
 
 // ticketVersion is the first byte of an encoded ticket.
 const ticketVersion = 1
-
-var errTicketEncoding = errors.New("tlscache: malformed ticket")
 
 // goRelease names the releases of Go that understand each other's SessionState.Bytes, whose
 // encoding may change between releases: go1.26 for go1.26.8.
@@ -41,7 +38,7 @@ func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
 func decodeTicket(b []byte) (key string, t *ticket, err error) {
 	const head = 1 + 8
 	if len(b) < head || b[0] != ticketVersion {
-		return "", nil, errTicketEncoding
+		return "", nil, errMalformed
 	}
 	until := time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:])))
 	rest := b[head:]
@@ -49,19 +46,19 @@ func decodeTicket(b []byte) (key string, t *ticket, err error) {
 	for i := range fields {
 		var ok bool
 		if fields[i], rest, ok = cutField(rest); !ok {
-			return "", nil, errTicketEncoding
+			return "", nil, errMalformed
 		}
 	}
 	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 {
-		return "", nil, errTicketEncoding
+		return "", nil, errMalformed
 	}
 	state, err := tls.ParseSessionState(fields[2])
 	if err != nil {
-		return "", nil, errTicketEncoding
+		return "", nil, errMalformed
 	}
 	f, ok := decodeFacts(fields[2])
 	if !ok {
-		return "", nil, errTicketEncoding
+		return "", nil, errMalformed
 	}
 	f.secret = append([]byte(nil), f.secret...)
 	return string(fields[0]), &ticket{label: fields[1], state: state, facts: f, until: until}, nil

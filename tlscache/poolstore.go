@@ -42,12 +42,6 @@ type slotMarks struct {
 // Slots beside the numbered ones.
 const mirrorSlot = "mirror"
 
-// isLocal reports whether a Store keeps its content in this process's memory.
-func isLocal(s session.Store) bool {
-	_, ok := s.(session.Local)
-	return ok
-}
-
 func newStorePool(cfg ClientConfig) (*storePool, error) {
 	marks, err := fastcache.New(fastcache.Config[*slotMarks]{MaxSessions: cfg.MaxSessions, TTL: maxLife13})
 	if err != nil {
@@ -58,7 +52,7 @@ func newStorePool(cfg ClientConfig) (*storePool, error) {
 		perKey: uint32(cfg.PerKey), singleUse: cfg.SingleUse, marks: marks,
 	}
 	if p.keyring == nil {
-		if p.keyring, err = ephemeralKeyring(); err != nil {
+		if p.keyring, err = NewKeyring(NewSecret(0)); err != nil {
 			return nil, err
 		}
 	}
@@ -72,13 +66,13 @@ func (p *storePool) partial(k *keys, key string) string {
 	return string(n[:])
 }
 
-func (p *storePool) take(key string) (*ticket, missReason) {
+func (p *storePool) take(key string) (*ticket, MissReason) {
 	return p.find(key, func(ctx context.Context, partial string) (session.Entry, error) {
 		return p.store.TakeNewest(ctx, partial, !p.singleUse)
 	})
 }
 
-func (p *storePool) peek(key string) (*ticket, missReason) {
+func (p *storePool) peek(key string) (*ticket, MissReason) {
 	return p.find(key, func(ctx context.Context, partial string) (session.Entry, error) {
 		entries, err := p.store.SelectSession(ctx, partial, 1)
 		if err != nil {
@@ -93,9 +87,9 @@ func (p *storePool) peek(key string) (*ticket, missReason) {
 
 // find returns the ticket that get finds under the name that the active secret gives a key,
 // or under those of the accepted ones, whose tickets are older.
-func (p *storePool) find(key string, get func(context.Context, string) (session.Entry, error)) (*ticket, missReason) {
+func (p *storePool) find(key string, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
 	if p.closed.Load() {
-		return nil, missGone
+		return nil, MissGone
 	}
 	deadline := time.Now().Add(p.budget)
 	for _, k := range p.keyring.set.Load().all {
@@ -113,22 +107,15 @@ func (p *storePool) find(key string, get func(context.Context, string) (session.
 		if err != nil {
 			// It may be the last one and still be there, to be found again and again.
 			p.delete(deadline, entry.Key)
-			return nil, missMalformed
+			return nil, missOf(err)
 		}
 		if !t.revive(time.Now(), 0) {
-			return nil, missGone
+			return nil, MissGone
 		}
 		p.mark(key, t.slot).handed.Store(true)
 		return t, 0
 	}
-	return nil, missGone
-}
-
-func missOf(err error) missReason {
-	if errors.Is(err, errTimeout) {
-		return missStoreTimeout
-	}
-	return missStoreError
+	return nil, MissGone
 }
 
 // open returns the ticket in an entry of the Store; the key is empty if it is not known.
@@ -282,7 +269,7 @@ func (p *storePool) flush(name string) {
 	})
 }
 
-func (p *storePool) held() poolHeld { return poolHeld{} }
+func (p *storePool) held() poolHeld { return poolHeld{store: p.guard.stats()} }
 
 func (p *storePool) close() {
 	p.closed.Store(true)

@@ -55,7 +55,7 @@ func newTicket(cs *tls.ClientSessionState, now time.Time, maxAge time.Duration) 
 	if life <= 0 {
 		return nil
 	}
-	return &ticket{label: label, state: privateState(state), facts: f, until: now.Add(life)}
+	return &ticket{label: label, state: ownState(state), facts: f, until: now.Add(life)}
 }
 
 // offer returns the ticket in the form that crypto/tls takes. Its state is the caller's own:
@@ -68,14 +68,6 @@ func (t *ticket) offer() (*tls.ClientSessionState, error) {
 func (t *ticket) identity() uint64 { return maphash.Bytes(identitySeed, t.label) }
 
 var identitySeed = maphash.MakeSeed()
-
-// privateState returns a copy whose exported fields can be written, and Extra appended to,
-// without changing the original. It only reads the rest.
-func privateState(state *tls.SessionState) *tls.SessionState {
-	own := *state
-	own.Extra = slices.Clip(own.Extra)
-	return &own
-}
 
 // facts are what a client's session state says about itself. They are hints that decide
 // about a deadline and nothing else: crypto/tls checks its own before it offers a ticket.
