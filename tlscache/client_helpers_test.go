@@ -18,6 +18,7 @@ const testName = "a.test"
 // tickets were offered to it.
 type peer struct {
 	addr  string
+	cfg   *tls.Config
 	roots *authority
 	mu    struct {
 		sync.Mutex
@@ -35,6 +36,7 @@ func startPeer(t testing.TB, change func(*tls.Config)) *peer {
 	p := &peer{addr: l.Addr().String(), roots: newAuthority(t, "peer CA")}
 	p.mu.offered = map[string]int{}
 	cfg := &tls.Config{Certificates: []tls.Certificate{p.roots.issue(t, testName, "b.test", "*.many.test")}}
+	p.cfg = cfg
 	cfg.WrapSession = cfg.EncryptTicket
 	cfg.UnwrapSession = cfg.DecryptTicket
 	if change != nil {
@@ -79,6 +81,9 @@ func greet(raw net.Conn, cfg *tls.Config) {
 	}
 	_, _ = io.Copy(io.Discard, conn)
 }
+
+// restart makes the peer forget its ticket keys, as a restart does.
+func (p *peer) restart(key byte) { p.cfg.SetSessionTicketKeys([][32]byte{{1, key}}) }
 
 // offers returns how many tickets were offered, and how many of them more than once.
 func (p *peer) offers() (offered, twice int) {

@@ -84,7 +84,7 @@ func (c *Client) Export(w io.Writer, cfg ExportConfig) error {
 	if err != nil {
 		if c.cfg.SingleUse && !written {
 			for _, h := range held {
-				p.giveBack(h.key, h.ticket)
+				p.restore(h.key, h.ticket)
 			}
 		}
 		return err
@@ -238,6 +238,9 @@ func (p *memoryPool) all() []heldTicket {
 
 // remove takes one ticket out and reports whether it was there.
 func (p *memoryPool) remove(key string, t *ticket) bool {
+	if !t.claim() {
+		return false
+	}
 	_, ok := p.cache.Take(placeOf(key, t))
 	return ok
 }

@@ -93,31 +93,74 @@ func (p *memoryPool) peek(key string) (*ticket, MissReason) {
 }
 
 func (p *memoryPool) put(key string, t *ticket) {
-	// Once it is in the cache, others may take it, so all of it is written before.
-	t.sequence = p.sequence.Add(1)
 	if !t.facts.is13() {
 		p.inheritDeadline(key, t)
 	}
+	// All of it is written before it is in the cache, where others may take it.
+	t.sequence = p.sequence.Add(1)
+	t.place = t.sequence
+	elder := p.replaceable(key, t)
+	if elder != nil {
+		t.place = elder.place // in one step: a Get in between finds either, and nobody is evicted
+	} else if t.mirror && p.full() {
+		return // it would evict a ticket that somebody needs more
+	}
 	if !p.insert(key, t) {
+		if elder != nil {
+			p.cache.Delete(placeOf(key, elder)) // claimed: nobody else will
+		}
 		return
 	}
-	// The newcomer is in before its elders go: a Get in between never finds none.
-	full := !p.singleUse && p.cache.Size() >= p.max
-	for k, elder := range p.cache.SelectSession(key) {
+	if t.mirror {
+		p.cache.Demote(placeOf(key, t)) // the first to go when there is no room
+	}
+	for _, elder := range p.cache.SelectSession(key) {
 		switch {
 		case elder.sequence >= t.sequence: // itself, or of a put that ran meanwhile
-		case full || t.replaces(elder):
-			p.cache.Delete(k)
+		case t.replaces(elder):
+			p.discard(key, elder)
 		default:
 			elder.struck.Store(false)
 		}
 	}
 }
 
+// replaceable claims the ticket whose place a new one takes, if there is one: the oldest of
+// those that it makes worthless, or of all in a full pool, which keeps one per key.
+func (p *memoryPool) replaceable(key string, t *ticket) *ticket {
+	any := !p.singleUse && !t.mirror && p.full()
+	var oldest *ticket
+	for _, elder := range p.cache.SelectSession(key) {
+		if any || t.replaces(elder) {
+			oldest = elder
+		}
+	}
+	if oldest == nil || !oldest.claim() {
+		return nil
+	}
+	return oldest
+}
+
+func (p *memoryPool) full() bool { return p.cache.Size() >= p.max }
+
 // replaces reports whether an older ticket of the same key is worthless beside t. One that
 // was handed out has been used, and the server has just shown that it issues fresh ones.
 func (t *ticket) replaces(elder *ticket) bool {
-	return elder.handed.Load() || elder.mirror || !t.facts.is13() || !elder.facts.is13()
+	if !t.facts.is13() || !elder.facts.is13() {
+		return true
+	}
+	return elder.mirror || !t.mirror && elder.handed.Load()
+}
+
+// claim reports whether the caller is the one who may remove t, or store another one in its
+// place: both go by the place, and must not hit the other one.
+func (t *ticket) claim() bool { return t.claimed.CompareAndSwap(false, true) }
+
+// discard removes a ticket unless another replaces or removes it.
+func (p *memoryPool) discard(key string, t *ticket) {
+	if t.claim() {
+		p.cache.Delete(placeOf(key, t))
+	}
 }
 
 // inheritDeadline keeps a TLS 1.2 master secret from living on in renewed tickets, each of
@@ -143,39 +186,53 @@ func (p *memoryPool) insert(key string, t *ticket) bool {
 // placeOf returns a ticket's place in the cache.
 func placeOf(key string, t *ticket) fastcache.Key {
 	var id [8]byte
-	binary.BigEndian.PutUint64(id[:], t.sequence)
+	binary.BigEndian.PutUint64(id[:], t.place)
 	return fastcache.Key{Partial: key, ID: string(id[:])}
 }
 
-func (p *memoryPool) giveBack(key string, t *ticket) { p.insert(key, t) }
+func (p *memoryPool) giveBack(key string, t *ticket) {
+	if t.claim() { // else it had stayed, and a fresh one takes its place
+		p.restore(key, t)
+	}
+}
+
+// restore stores a ticket that the caller has claimed in its place again.
+func (p *memoryPool) restore(key string, t *ticket) {
+	again := &ticket{
+		label: t.label, state: t.state, facts: t.facts, until: t.until,
+		sequence: t.sequence, place: t.place, mirror: t.mirror,
+	}
+	again.handed.Store(t.handed.Load())
+	p.insert(key, again)
+}
 
 func (p *memoryPool) strike(key string) {
-	var spared []fastcache.Key
+	var spared []*ticket
 	again := false
-	for k, t := range p.cache.SelectSession(key) {
+	for _, t := range p.cache.SelectSession(key) {
 		if t.handed.Load() {
-			p.cache.Delete(k)
+			p.discard(key, t)
 			continue
 		}
 		again = t.struck.Swap(true) || again
-		spared = append(spared, k)
+		spared = append(spared, t)
 	}
 	if !again {
 		return
 	}
 	// One by one, and not the whole key: a connection that works may just have stored
 	// a new ticket, which this strike does not speak about.
-	for _, k := range spared {
-		p.cache.Delete(k)
+	for _, t := range spared {
+		p.discard(key, t)
 	}
 }
 
 func (p *memoryPool) drop(key string) {
 	older := false // than one that was taken, and probably declined: the server was restarted
-	for k, t := range p.cache.SelectSession(key) {
+	for _, t := range p.cache.SelectSession(key) {
 		older = older || t.exposed.Load()
 		if older || t.handed.Load() {
-			p.cache.Delete(k)
+			p.discard(key, t)
 		}
 	}
 }
@@ -185,9 +242,9 @@ func (p *memoryPool) flush(name string) {
 		p.cache.Clear()
 		return
 	}
-	for k := range p.cache.All() {
+	for k, t := range p.cache.All() {
 		if nameOfKey(k.Partial) == name {
-			p.cache.Delete(k)
+			p.discard(k.Partial, t)
 		}
 	}
 }

@@ -31,6 +31,7 @@ type ticket struct {
 	facts    facts
 	until    time.Time // the deadline, with a monotonic reading
 	sequence uint64    // in a memoryPool: the order of put
+	place    uint64    // in a memoryPool: the id that it has there, inherited from what it replaced
 	slot     string    // in a Store: the id that it has there
 	poolKey  string    // in a Store: the key that it was sealed with
 	mirror   bool      // a copy for the name of an endpoint's ticket
@@ -38,6 +39,7 @@ type ticket struct {
 	handed  atomic.Bool // given to a handshake at least once
 	exposed atomic.Bool // its key's newest once a newer one had been taken
 	struck  atomic.Bool // survived a strike, and no ticket came since
+	claimed atomic.Bool // somebody removes or replaces it
 }
 
 // newTicket returns the ticket in what crypto/tls wants to store, or nil if it cannot be used
