@@ -18,10 +18,10 @@ import (
 type cacheKind int
 
 const (
-	builtInLRU cacheKind = iota // tls.NewLRUClientSessionCache
-	ourInstall                  // Client.Install
-	ourDial                     // Client.DialTLSContext
-	ourSingleUse                // the same in SingleUse mode
+	builtInLRU   cacheKind = iota // tls.NewLRUClientSessionCache
+	ourInstall                    // Client.Install
+	ourDial                       // Client.DialTLSContext
+	ourSingleUse                  // the same in SingleUse mode
 	cacheKinds
 )
 
