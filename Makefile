@@ -2,7 +2,7 @@
 MODULES := .
 
 # What the race detector has something to find in. Nested modules run in full.
-RACE := ./fastcache/... ./index/... ./timerwheel/... ./cmd/...
+RACE := ./fastcache/... ./index/... ./timerwheel/... ./session/... ./tlscache/... ./cmd/...
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

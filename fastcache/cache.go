@@ -60,6 +60,8 @@ type Cache[V any] struct {
 	weight atomic.Int64 // likewise
 	panics atomic.Uint64
 
+	probation struct{ places, weight atomic.Int64 } // see probationers
+
 	overflow struct {
 		sync.Mutex     // first in the lock order: taken with no other lock held
 		hand       int // the shard to take from next

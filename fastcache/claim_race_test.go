@@ -52,7 +52,7 @@ func TestPromise5ClaimsNeverExceedTheBound(t *testing.T) {
 			if sum := got[0] + got[1]; sum != bound {
 				t.Errorf("%d %s were claimed of %d", sum, name, bound)
 			}
-			c.giveBack(room{int(c.places.Load()), c.weight.Load()})
+			c.giveBack(room{places: int(c.places.Load()), weight: c.weight.Load()})
 			return got[0] > bound/100 && got[1] > bound/100
 		})
 	}

@@ -46,11 +46,13 @@ func (c *Cache[V]) ShardsForTest() int { return len(c.shards) }
 // other and returns the first contradiction. It needs the cache to be quiet.
 func (c *Cache[V]) CheckInvariantsForTest() error {
 	residents, weight := 0, int64(0)
+	var listed probationers
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
 		w, err := s.checkLocked(c)
 		residents += s.mu.resident
+		listed.add(s.probationersLocked())
 		s.mu.Unlock()
 		if err != nil {
 			return fmt.Errorf("shard %d of %d: %w", i, len(c.shards), err)
@@ -62,6 +64,9 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 	}
 	if got := c.weight.Load(); got != weight {
 		return fmt.Errorf("weight is %d, the residents weigh %d", got, weight)
+	}
+	if got := (probationers{int(c.probation.places.Load()), c.probation.weight.Load()}); got != listed {
+		return fmt.Errorf("%+v counted on probation, %+v listed", got, listed)
 	}
 	if c.index == nil {
 		return nil
@@ -156,7 +161,24 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	if next := s.nextLocked(); s.next.Load() > next {
 		return 0, fmt.Errorf("published next %d is later than the wheel's %d", s.next.Load(), next)
 	}
+	if err := m.probation.check(s.probationersLocked().places); err != nil {
+		return 0, fmt.Errorf("on probation: %w", err)
+	}
 	return weight, m.queue.check(m.resident)
+}
+
+// probationersLocked recounts the residents that are on probation.
+func (s *shard[V]) probationersLocked() (p probationers) {
+	for slot := range s.mu.probation.state {
+		if s.mu.probation.in(uint32(slot)) == unqueued || s.mu.bySlot[slot] == nil {
+			continue
+		}
+		p.places++
+		if len(s.mu.weight) > 0 {
+			p.weight += s.mu.weight[slot]
+		}
+	}
+	return p
 }
 
 func (s *shard[V]) checkSlotLocked(c *Cache[V], slot uint32, n *node[V], deadlines map[uint32]timerwheel.Tick) error {

@@ -37,6 +37,8 @@ type shard[V any] struct {
 		queue  queues
 		closed bool
 
+		probation queues // its window lists, once more, who is on probation
+
 		reports    []Removal[V] // queued for OnRemove, oldest first
 		delivering bool         // a goroutine delivers, or is about to
 
@@ -73,7 +75,7 @@ func grown[E any](s []E, n int) []E {
 func (s *shard[V]) resetLocked() {
 	s.table.Store(newTable[V](1))
 	s.mu.slots = slots[V]{free: noSlot}
-	s.mu.queue = queues{}
+	s.mu.queue, s.mu.probation = queues{}, queues{}
 	s.mu.wheel = nil
 }
 
@@ -139,6 +141,7 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int6
 	if c.cfg.Weigh != nil {
 		room.weight = m.weight[slot]
 	}
+	room.probation = s.releaseLocked(slot)
 	m.bySlot[slot] = nil
 	m.hash[slot] = m.free
 	m.free = slot

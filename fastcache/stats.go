@@ -19,6 +19,7 @@ type Stats struct {
 	Sessions    int    // as Size
 	PartialKeys int    // partial keys that have sessions; 0 with NoIndex
 	Weight      int64  // the sum of the sessions' weights; 0 without Weigh
+	OnProbation int    // sessions that UpdateOnProbation stored
 	WakeUps     uint64 // runs of the timer
 
 	PendingReports int    // removals whose OnRemove has not returned yet
@@ -29,6 +30,7 @@ type Stats struct {
 // its numbers need not be of one instant.
 func (c *Cache[V]) Stats() Stats {
 	st := Stats{Sessions: c.Size(), Weight: c.weight.Load(), ReportPanics: c.panics.Load()}
+	st.OnProbation = int(c.probation.places.Load())
 	if c.hits != nil {
 		st.Hits, st.Misses = uint64(c.hits.Value()), uint64(c.misses.Value())
 	}

@@ -11,13 +11,15 @@ import (
 // weight under MaxWeight. It is carried from the session that leaves to the one that comes,
 // so that the bounds hold at every instant and no third one can step in between.
 type room struct {
-	places int
-	weight int64
+	places    int
+	weight    int64
+	probation probationers // what the cache still counts for those who left
 }
 
 func (r *room) add(more room) {
 	r.places += more.places
 	r.weight += more.weight
+	r.probation.add(more.probation)
 }
 
 // giveBack returns room that nobody needs any more.
@@ -28,6 +30,7 @@ func (c *Cache[V]) giveBack(r room) {
 	if r.weight != 0 {
 		c.weight.Add(-r.weight)
 	}
+	c.uncount(r.probation) // last: see probationers
 }
 
 // takePlace claims one place below MaxSessions.
@@ -66,6 +69,8 @@ type update[V any] struct {
 	ttl     time.Duration
 	now     int64 // read under the lock, at each attempt
 
+	onProbation bool // see UpdateOnProbation
+
 	room   room     // held for fresh
 	victim *node[V] // killed for the quota, in another shard: its room is for us
 	swept  bool     // no shard has expired sessions left
@@ -92,7 +97,7 @@ const (
 //
 // Errors: ErrClosed, ErrKeyTooLong, ErrTooHeavy, ErrBadWeight; then nothing has changed.
 func (c *Cache[V]) Update(key Key, value V) error {
-	return c.update(key, value, c.cfg.TTL)
+	return c.update(key, value, c.cfg.TTL, false)
 }
 
 // UpdateTTL is Update with a life of its own for this session, which may be longer than
@@ -101,14 +106,14 @@ func (c *Cache[V]) UpdateTTL(key Key, value V, ttl time.Duration) error {
 	if ttl <= 0 {
 		return ErrBadTTL
 	}
-	return c.update(key, value, ttl)
+	return c.update(key, value, ttl, false)
 }
 
-func (c *Cache[V]) update(key Key, value V, ttl time.Duration) error {
+func (c *Cache[V]) update(key Key, value V, ttl time.Duration, onProbation bool) error {
 	if len(key.Partial) > MaxKeyPart || len(key.ID) > MaxKeyPart {
 		return ErrKeyTooLong
 	}
-	u := update[V]{key: key, ttl: ttl, next: never}
+	u := update[V]{key: key, ttl: ttl, onProbation: onProbation, next: never}
 	if c.cfg.Weigh != nil {
 		u.weight = c.cfg.Weigh(key, value)
 		if u.weight < 0 {
@@ -139,6 +144,7 @@ func (c *Cache[V]) setDeadline(n *node[V], now int64, ttl time.Duration) {
 // store tries until the session is stored: most often once, under one lock.
 func (c *Cache[V]) store(u *update[V]) error {
 	s := c.shardOf(u.digest)
+	c.begin(u)
 	overflowing := false
 	for {
 		s.mu.Lock()
@@ -146,6 +152,9 @@ func (c *Cache[V]) store(u *update[V]) error {
 		c.unlock(s)
 		switch out {
 		case stored, closed:
+			if out == closed {
+				u.room.probation.add(u.own())
+			}
 			c.giveBack(u.room)
 			if overflowing {
 				c.overflow.Unlock()
@@ -247,7 +256,7 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 			case c.cfg.Overflow == InvalidateAll:
 				return othersMustGive
 			}
-			if more, ok = s.evictLocked(c, u.now, old); !ok {
+			if more, ok = s.evictForLocked(c, u, old, false); !ok {
 				return othersMustGive
 			}
 		}
@@ -272,6 +281,9 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 		c.index.Unlock(g)
 	}
 	m.queue.push(window, slot, 0)
+	if u.onProbation {
+		s.listLocked(slot)
+	}
 	if c.cfg.Weigh != nil {
 		m.weight[slot] = u.weight
 	}
@@ -306,6 +318,10 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 		c.index.Unlock(g)
 	}
 	m.queue.renew(slot)
+	u.room.probation.add(s.releaseLocked(slot))
+	if u.onProbation {
+		s.listLocked(slot)
+	}
 	if c.cfg.Weigh != nil {
 		u.room.add(room{weight: m.weight[slot] - u.weight})
 		m.weight[slot] = u.weight
@@ -321,18 +337,19 @@ func (c *Cache[V]) makeRoom(u *update[V], home *shard[V]) {
 		c.clearAll(Cleared, home, u.key)
 		return
 	}
-	for asked := 0; asked < len(c.shards); {
+	for asked := 0; asked < 2*len(c.shards); {
+		anyGoes := asked >= len(c.shards) // no shard has a session on probation that must go first
 		s := &c.shards[c.overflow.hand]
 		s.mu.Lock()
-		now := c.now()
+		u.now = c.now()
 		var old *node[V]
 		if s == home { // what is to be replaced must not be evicted for it
 			old = s.table.Load().find(uint32(u.digest), u.key)
 		}
-		more, ok := s.expiredLocked(c, now)
+		more, ok := s.expiredLocked(c, u.now)
 		spent := s.spentLocked()
 		if !ok && !spent {
-			more, ok = s.evictLocked(c, now, old)
+			more, ok = s.evictForLocked(c, u, old, anyGoes)
 		}
 		c.unlock(s)
 		u.room.add(more)

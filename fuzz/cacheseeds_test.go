@@ -43,6 +43,10 @@ func putTTL(partial, id, ttl uint8) model.Op {
 	return model.Op{Kind: model.UpdateTTL, Partial: partial, ID: id, Time: ttl}
 }
 
+func probe(partial, id uint8) model.Op {
+	return model.Op{Kind: model.UpdateOnProbation, Partial: partial, ID: id, Time: ttlSecond}
+}
+
 func on(kind model.Kind, partial, id uint8) model.Op {
 	return model.Op{Kind: kind, Partial: partial, ID: id}
 }
@@ -106,6 +110,12 @@ var scenarios = map[string][]model.Op{
 		put(1, 9), on(model.Demote, 1, 9), put(1, 10), put(1, 9), on(model.Demote, 1, 9),
 		put(1, 9), put(1, 11), put(1, 12), on(model.Fill, 1, 20), on(model.All, 0, 0),
 	},
+	"probation": {
+		probe(1, 1), probe(2, 2), put(1, 3), probe(1, 4), probe(1, 5), probe(2, 6), put(1, 7), probe(1, 8),
+		put(1, 9), probe(1, 10), probe(1, 11), put(1, 10), probe(1, 9), on(model.Delete, 1, 7), probe(1, 12),
+		on(model.Demote, 1, 12), probe(1, 13), probe(1, 14), on(model.DeletePartial, 1, 0), probe(1, 1),
+		put(1, 1), probe(1, 15), on(model.Fill, 1, 20), probe(1, 16), on(model.Clear, 0, 0), probe(1, 1),
+	},
 	"quota": {
 		put(1, 1), put(1, 2), put(1, 3), put(1, 4), put(1, 3), put(1, 5), put(2, 1),
 		on(model.Select, 1, 0), putTTL(1, 7, ttlTick), race(stepToDeadline), put(1, 8), put(1, 9),
@@ -144,6 +154,7 @@ func everyKind() []model.Op {
 	for kind := range model.Close {
 		ops = append(ops, on(kind, 1, 1), put(1, 1))
 	}
+	ops = append(ops, probe(1, 1), put(1, 1))
 	return append(ops, on(model.Close, 0, 0))
 }
 
@@ -173,7 +184,7 @@ func TestScenariosUseEveryKind(t *testing.T) {
 			seen[op.Kind] = true
 		}
 	}
-	for kind := range model.Close + 1 {
+	for kind := range model.UpdateOnProbation + 1 {
 		if !seen[kind] {
 			t.Errorf("no scenario has %v", kind)
 		}

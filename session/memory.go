@@ -131,11 +131,10 @@ func (m *Memory) refuse(s []byte, ttl time.Duration) error {
 func (m *Memory) store(key Key, item Item, ttl time.Duration) error {
 	ttl = min(ttl, m.cfg.MaxTTL)
 	r := record{item: item, until: time.Since(m.birth) + ttl}
-	err := m.cache.UpdateTTL(key, r, ttl)
-	if err == nil && !item.Confirmed {
-		m.cache.Demote(key)
+	if item.Confirmed {
+		return m.translate(m.cache.UpdateTTL(key, r, ttl))
 	}
-	return m.translate(err)
+	return m.translate(m.cache.UpdateOnProbation(key, r, ttl))
 }
 
 // translate returns our error for one of the cache.
@@ -181,10 +180,16 @@ type MemoryStats struct {
 	// Stats are those of the cache: sessions, hits and misses (with RecordStats), and what
 	// left it for which reason. Weight is what MaxBytes bounds; 0 without it.
 	fastcache.Stats
+
+	// Confirmed is how many sessions are; the others are OnProbation.
+	Confirmed int
 }
 
 // Stats returns the counters and the present state, not all of one instant.
-func (m *Memory) Stats() MemoryStats { return MemoryStats{Stats: m.cache.Stats()} }
+func (m *Memory) Stats() MemoryStats {
+	st := m.cache.Stats()
+	return MemoryStats{Stats: st, Confirmed: max(st.Sessions-st.OnProbation, 0)}
+}
 
 // Close removes all sessions and ends the Memory. It always returns nil.
 func (m *Memory) Close() error {

@@ -12,7 +12,7 @@ const (
 	breakerWindow = time.Second
 	breakerCalls  = 20
 
-	// breakerPause is how long a Store is left alone before one call probes it, give or take a
+	// breakerPause is how long a Store is left alone before a call probes it, give or take a
 	// quarter, so that the processes of a fleet do not probe in step.
 	breakerPause = 200 * time.Millisecond
 )
@@ -31,19 +31,27 @@ type breaker struct {
 	}
 }
 
-// allow reports whether a call may be made at now. Each that was allowed must be reported, with
-// what probe was.
-func (b *breaker) allow(now time.Time) (probe, ok bool) {
+// What a breaker says of a call.
+type verdict int
+
+const (
+	refuse     verdict = iota
+	letThrough         // make it, and report it
+	letProbe           // make it as the probe, and report it
+)
+
+// allow says whether to make a call at now, which may be the probe or not.
+func (b *breaker) allow(now time.Time, mayProbe bool) verdict {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.mu.open {
-		return false, true
+		return letThrough
 	}
-	if b.mu.probing || now.Before(b.mu.until) {
-		return false, false
+	if !mayProbe || b.mu.probing || now.Before(b.mu.until) {
+		return refuse
 	}
 	b.mu.probing = true
-	return true, true
+	return letProbe
 }
 
 // report notes how a call went. Calls that began before the breaker opened do not close it.

@@ -9,11 +9,11 @@ func TestBreakerOpensOnMostlyFailuresAndClosesAfterAProbe(t *testing.T) {
 	var b breaker
 	now := time.Now()
 	call := func(good bool) (allowed bool) {
-		probe, ok := b.allow(now)
-		if ok {
-			b.report(now, probe, good)
+		v := b.allow(now, mayProbe)
+		if v != refuse {
+			b.report(now, v == letProbe, good)
 		}
-		return ok
+		return v != refuse
 	}
 	for range breakerCalls - 1 {
 		call(false)
@@ -30,10 +30,13 @@ func TestBreakerOpensOnMostlyFailuresAndClosesAfterAProbe(t *testing.T) {
 		t.Fatal("want one probe after the pause, and none after it failed")
 	}
 	now = now.Add(2 * breakerPause)
-	if probe, ok := b.allow(now); !probe || !ok {
-		t.Fatalf("allow = %v, %v after another pause; want a probe", probe, ok)
+	if v := b.allow(now, noProbe); v != refuse {
+		t.Fatalf("allow = %v of a call that may not probe; want it refused", v)
 	}
-	if _, ok := b.allow(now); ok {
+	if v := b.allow(now, mayProbe); v != letProbe {
+		t.Fatalf("allow = %v after another pause; want a probe", v)
+	}
+	if b.allow(now, mayProbe) != refuse {
 		t.Fatal("a second call was allowed while a probe was under way")
 	}
 	b.report(now, false, true) // one that began before the breaker opened

@@ -50,7 +50,7 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 		return nil, MissMalformed
 	case o.unstable || tag(ticket[1:]) != o.tag(k):
 		return nil, MissScope
-	case tag(ticket[1+tagSize:]) != o.serverTag():
+	case tag(ticket[1+tagSize:]) != o.name.tag():
 		return nil, MissServerName
 	}
 	r, err := s.keyring.openRecord(ticket[ticketHeader:], id, o.scope, o.server)
@@ -64,7 +64,7 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 		return nil, MissRevoked
 	}
 	s.counts.foundFallback.Add(1)
-	o.remember(r, handle{})
+	o.remember(r, resumed12{})
 	return r, 0
 }
 

@@ -43,11 +43,12 @@ type guard struct {
 func newGuard(maxInFlight int) *guard { return &guard{maxInFlight: int64(maxInFlight)} }
 
 // guarded returns what call returns, or an error after the time that is allowed. The call may then
-// still run, with its context done, so it must own all that it uses.
+// still run, with its context done, so it must own all that it uses. It may also run though
+// guarded has returned errOpen, as a probe.
 func guarded[T any](g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), allowed)
 	defer cancel()
-	return start(ctx, g, call).wait(ctx)
+	return start(ctx, g, mayProbe, call).wait(ctx)
 }
 
 // A pending is a call under way, or the reason why it was not made. Each must be waited for.
@@ -63,20 +64,38 @@ type answer[T any] struct {
 	err error
 }
 
-// start calls a Store in a goroutine, for it may ignore the end of its context.
-func start[T any](ctx context.Context, g *guard, call func(context.Context) (T, error)) pending[T] {
-	p := pending[T]{guard: g}
-	var ok bool
-	if p.probe, ok = g.breaker.allow(time.Now()); !ok {
-		p.refused = errOpen
-		return p
+// Whether a call may be made though its answer has come too late for whoever asked.
+const (
+	mayProbe = true
+	noProbe  = false // it takes something away
+)
+
+// start calls a Store. While the breaker is open it does not, but for a probe now and then, whose
+// answer the handshake does not wait for.
+func start[T any](ctx context.Context, g *guard, may bool, call func(context.Context) (T, error)) pending[T] {
+	switch g.breaker.allow(time.Now(), may) {
+	case letThrough:
+		return launch(ctx, g, call)
+	case letProbe:
+		deadline, _ := ctx.Deadline()
+		detached, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		p := launch(detached, g, call)
+		p.probe = true
+		go func() {
+			defer cancel()
+			_, _ = p.wait(detached) // which reports it to the breaker
+		}()
 	}
+	return pending[T]{guard: g, refused: errOpen}
+}
+
+// launch calls a Store in a goroutine, for it may ignore the end of its context.
+func launch[T any](ctx context.Context, g *guard, call func(context.Context) (T, error)) pending[T] {
 	if g.inFlight.Add(1) > g.maxInFlight {
 		g.inFlight.Add(-1)
-		p.refused = errBusy
-		return p
+		return pending[T]{guard: g, refused: errBusy}
 	}
-	p.answers = make(chan answer[T], 1) // so that a late answer finds a place and its goroutine ends
+	p := pending[T]{guard: g, answers: make(chan answer[T], 1)} // a late answer finds a place, so its goroutine ends
 	go func() {
 		defer g.inFlight.Add(-1)
 		a := answer[T]{err: errPanicked} // unless call returns

@@ -82,8 +82,15 @@ func TestGuardLeavesAFailingStoreAlone(t *testing.T) {
 			t.Errorf("10000 calls took %v and reached the store %d times; want 0, %d", took, calls, breakerCalls)
 		}
 		time.Sleep(2 * breakerPause)
-		if _, err := guarded(g, time.Millisecond, func(context.Context) (int, error) { return 1, nil }); err != nil {
-			t.Errorf("the probe: %v; want the store to be called", err)
+		begin = time.Now()
+		probed := false
+		probe := func(context.Context) (int, error) { probed = true; return 1, nil }
+		if _, err := guarded(g, time.Millisecond, probe); !errors.Is(err, errOpen) || time.Since(begin) != 0 {
+			t.Errorf("the probe: %v after %v; want %v at once, for no handshake waits for a probe", err, time.Since(begin), errOpen)
+		}
+		synctest.Wait()
+		if !probed {
+			t.Error("the store was not probed")
 		}
 		if g.breaker.isOpen() {
 			t.Error("the breaker is open though the probe succeeded")

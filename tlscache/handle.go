@@ -18,6 +18,8 @@ const tagSize = 8
 // A tag is the beginning of the name of a scope or a server name.
 type tag [tagSize]byte
 
+func (n name) tag() tag { return tag(n[:tagSize]) }
+
 // The flags of a handle.
 const (
 	flagDead   = 1 << iota // leads nowhere; id[0] is the MissReason

@@ -129,8 +129,7 @@ func (in *installation) tag(k *keys) tag {
 	if t := in.tags.Load(); t != nil && t.keys == k {
 		return t.tag
 	}
-	n := k.name("scope", in.scope[:])
-	t := &scopeTag{keys: k, tag: tag(n[:tagSize])}
+	t := &scopeTag{keys: k, tag: k.name("scope", in.scope[:]).tag()}
 	in.tags.Store(t)
 	return t.tag
 }

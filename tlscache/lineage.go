@@ -15,7 +15,7 @@ const noteLife = 60 * time.Second
 const (
 	noteShards   = 16
 	maxNoteKeys  = 4096 // in one shard
-	maxNotesEach = 32   // of one key, one by one; beyond, only the oldest time of a minute
+	maxNotesEach = 256  // of one key, one by one; beyond, the earliest time of a minute or two
 )
 
 // A lineageKey is whose notes those are: a principal's, or an anonymous client's of a server name.
@@ -30,10 +30,8 @@ type lineageKey struct {
 // resumptions would never end and descendants would survive a revocation.
 //
 // Of several connections of one key that are between the two, nobody knows which comes first. So
-// each gets the oldest time and removes the newest: whatever the order, none gets a time later
-// than its own, for what remains is always at most as new as what is still to come.
-//
-// Notes are safe for concurrent use. The zero value is not usable; call newNotes.
+// none is given a later time than its own: see noted. Notes are safe for concurrent use. The
+// zero value is not usable; call newNotes.
 type notes struct {
 	seed   maphash.Seed
 	shards [noteShards]noteShard
@@ -47,15 +45,19 @@ type noteShard struct {
 	}
 }
 
-// noted is what there is of one key.
+// noted is what there is of one key: as many times as connections are between the two. A connection
+// gets the earliest and takes the latest away.
+//
+// invariant: sorted, the times are each at most those of the connections to come, because to take
+// away the latest of one list and any of another keeps that true. Likewise what is noted last
+// is paired with the earliest time, so that a note never ends before its connection's.
 type noted struct {
-	notes []note // in no order
-	more  recentMin
-}
+	auths []int64     // ascending
+	ats   []time.Time // when they were noted, descending
 
-type note struct {
-	auth int64
-	at   time.Time
+	// busy has the times of a key with more connections between the two than maxNotesEach, as
+	// handshakes leave that end there. It forgets which is which, not the earliest.
+	busy recentMin
 }
 
 func newNotes() *notes {
@@ -86,12 +88,7 @@ func (n *notes) add(k lineageKey, auth int64, now time.Time) {
 		held = new(noted)
 		s.mu.of[k] = held
 	}
-	held.drop(now)
-	if len(held.notes) >= maxNotesEach {
-		held.more.add(auth, now)
-		return
-	}
-	held.notes = append(held.notes, note{auth, now})
+	held.add(auth, now)
 }
 
 // inherit returns the authentication time of a new session on a resumed connection.
@@ -102,17 +99,11 @@ func (n *notes) inherit(k lineageKey, now time.Time) (auth int64, ok bool) {
 	if held == nil {
 		return 0, false
 	}
-	held.drop(now)
-	auth = held.more.min(now)
-	if len(held.notes) > 0 {
-		auth = min(auth, slices.MinFunc(held.notes, byAuth).auth)
-		i := slices.Index(held.notes, slices.MaxFunc(held.notes, byAuth))
-		held.notes = slices.Delete(held.notes, i, i+1)
-	}
+	auth = held.inherit(now)
 	if held.empty(now) {
 		delete(s.mu.of, k)
 	}
-	return auth, auth != math.MaxInt64
+	return auth, auth != none
 }
 
 // makeRoomLocked reports whether the shard may take another key.
@@ -132,24 +123,46 @@ func (s *noteShard) makeRoomLocked(now time.Time) bool {
 	return len(s.mu.of) < maxNoteKeys
 }
 
+func (h *noted) add(auth int64, now time.Time) {
+	h.drop(now)
+	if h.busy.min(now) != none || len(h.auths) >= maxNotesEach {
+		for _, a := range h.auths {
+			h.busy.add(a, now)
+		}
+		h.auths, h.ats = nil, nil
+		h.busy.add(auth, now)
+		return
+	}
+	i, _ := slices.BinarySearch(h.auths, auth)
+	h.auths = slices.Insert(h.auths, i, auth)
+	i, _ = slices.BinarySearchFunc(h.ats, now, func(at, now time.Time) int { return now.Compare(at) })
+	h.ats = slices.Insert(h.ats, i, now)
+}
+
+// inherit returns none where nothing is noted.
+func (h *noted) inherit(now time.Time) (auth int64) {
+	h.drop(now)
+	if len(h.auths) == 0 {
+		return h.busy.min(now)
+	}
+	auth = h.auths[0]
+	h.auths, h.ats = h.auths[:len(h.auths)-1], h.ats[:len(h.ats)-1]
+	return auth
+}
+
 // drop forgets the notes that nobody will come for.
 func (h *noted) drop(now time.Time) {
-	h.notes = slices.DeleteFunc(h.notes, func(n note) bool { return now.Sub(n.at) > noteLife })
-}
-
-func (h *noted) empty(now time.Time) bool {
-	return len(h.notes) == 0 && h.more.min(now) == math.MaxInt64
-}
-
-func byAuth(a, b note) int {
-	switch {
-	case a.auth < b.auth:
-		return -1
-	case a.auth > b.auth:
-		return 1
+	n := len(h.ats)
+	for n > 0 && now.Sub(h.ats[n-1]) > noteLife {
+		n--
 	}
-	return 0
+	h.auths, h.ats = h.auths[:n], h.ats[:n]
 }
+
+func (h *noted) empty(now time.Time) bool { return len(h.auths) == 0 && h.busy.min(now) == none }
+
+// none is the time of no authentication.
+const none = math.MaxInt64
 
 // A recentMin is the minimum of what was added within the last one to two noteLives. The zero value
 // is empty.
@@ -163,10 +176,10 @@ func (r *recentMin) add(v int64, now time.Time) {
 	r.this = min(r.this, v)
 }
 
-// min returns math.MaxInt64 where there is none.
+// min returns none where nothing was added.
 func (r *recentMin) min(now time.Time) int64 {
 	if r.begun.IsZero() {
-		return math.MaxInt64
+		return none
 	}
 	r.turn(now)
 	return min(r.this, r.earlier)
@@ -175,8 +188,8 @@ func (r *recentMin) min(now time.Time) int64 {
 func (r *recentMin) turn(now time.Time) {
 	switch age := now.Sub(r.begun); {
 	case r.begun.IsZero() || age > 2*noteLife:
-		r.begun, r.this, r.earlier = now, math.MaxInt64, math.MaxInt64
+		r.begun, r.this, r.earlier = now, none, none
 	case age > noteLife:
-		r.begun, r.this, r.earlier = now, math.MaxInt64, r.this
+		r.begun, r.this, r.earlier = now, none, r.this
 	}
 }

@@ -66,7 +66,11 @@ func (a *authority) issue(t testing.TB, names ...string) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: parsed}
 }
 
 func (a *authority) pool() *x509.CertPool {

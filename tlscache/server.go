@@ -108,6 +108,7 @@ type Server struct {
 	// tls12 holds what WrapSession needs of a TLS 1.2 session that is being resumed, by its lineage.
 	tls12  *fastcache.Cache[resumed12]
 	pools  poolRegistry
+	names  nameCache
 	counts serverCounters
 	closed atomic.Bool
 }

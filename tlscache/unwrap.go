@@ -102,7 +102,7 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 		return nil, MissExpired
 	case o.unstable || h.scope != o.tag(k):
 		return nil, MissScope
-	case h.server != o.serverTag():
+	case h.server != o.name.tag():
 		return nil, MissServerName
 	case (h.flags&flagTLS13 != 0) != (o.cs.Version >= tls.VersionTLS13):
 		return nil, MissDeclined // crypto/tls would; so do not take it
@@ -115,16 +115,14 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 	if reason := o.refuse(r); reason != 0 {
 		return nil, reason
 	}
-	o.remember(r, h)
+	o.remember(r, resumed12{handle: h, keys: o.keys, stored: !o.single})
 	return r, 0
 }
 
 // use sets the keys that the ticket was sealed under.
 func (o *offer) use(k *keys) {
-	o.keys, o.name = k, k.name(ofServerName, []byte(o.server))
+	o.keys, o.name = k, o.s.serverName(k, o.server)
 }
-
-func (o *offer) serverTag() tag { return tag(o.name[:tagSize]) }
 
 // lookup gets the record from the Store, and finds out whether it was revoked.
 func (o *offer) lookup(h handle) (*record, MissReason) {
@@ -183,7 +181,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
 	defer cancel()
 	key, single := s.storeKey(h, o.keys), o.single
-	sealing := start(ctx, s.guard, func(ctx context.Context) ([]byte, error) {
+	asked := start(ctx, s.guard, !single, func(ctx context.Context) ([]byte, error) {
 		if single {
 			return s.store.Take(ctx, key)
 		}
@@ -191,7 +189,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 	})
 	names := o.marks(h)
 	mark, markErr := s.highest(ctx, names)
-	sealed, err := sealing.wait(ctx)
+	sealed, err := asked.wait(ctx)
 	if err = errors.Join(err, markErr); err != nil {
 		return nil, missOf(err)
 	}
@@ -209,7 +207,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 func (s *Server) highest(ctx context.Context, names []name) (int64, error) {
 	var asked [3]pending[int64]
 	for i, n := range names {
-		asked[i] = start(ctx, s.guard, func(ctx context.Context) (int64, error) { return s.lookupWatermark(ctx, n) })
+		asked[i] = start(ctx, s.guard, mayProbe, func(ctx context.Context) (int64, error) { return s.lookupWatermark(ctx, n) })
 	}
 	var highest int64
 	var errs error
@@ -222,7 +220,7 @@ func (s *Server) highest(ctx context.Context, names []name) (int64, error) {
 
 // refuse returns why a record may not be resumed now.
 func (o *offer) refuse(r *record) MissReason {
-	now := o.now.UnixNano()
+	now := max(o.now.UnixNano(), o.s.clock.last.Load()) // the wall clock may have stepped back
 	switch {
 	case r.flags&flagBounded != 0 && now-r.auth >= int64(o.s.cfg.MaxAuthAge):
 		return MissAuthAge
@@ -233,20 +231,20 @@ func (o *offer) refuse(r *record) MissReason {
 }
 
 // remember keeps what WrapSession will want to know of the session that this connection resumes.
-func (o *offer) remember(r *record, h handle) {
-	s := o.s
+func (o *offer) remember(r *record, tls12 resumed12) {
 	if r.flags&flagTLS13 != 0 {
-		s.notes.add(keyOf(r.principal, o.server), r.auth, o.now)
+		o.s.notes.add(keyOf(r.principal, o.server), r.auth, o.now)
 		return
 	}
-	s.remember12(r.lineage, resumed12{handle: h, keys: o.keys, stored: !o.single, auth: r.auth, expires: r.expires})
+	tls12.auth, tls12.expires = r.auth, r.expires
+	o.s.remember12(r.lineage, tls12)
 }
 
 // A resumed12 is a TLS 1.2 session that a connection resumes: the next ticket leads to it again.
 type resumed12 struct {
 	handle  handle
 	keys    *keys
-	stored  bool // handle leads to it still
+	stored  bool // handle, sealed under keys, leads to it still
 	foreign bool // came from the hook before
 	auth    int64
 	expires int64

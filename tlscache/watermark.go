@@ -144,7 +144,7 @@ func (s *Server) sweep(ctx context.Context, w watermark, ring []*keys) {
 			partials = append(partials, string(n[:]))
 		case ofServerName:
 			for slice := range anonymousSlices {
-				partials = append(partials, anonymousPartial(tag(n[:tagSize]), byte(slice)))
+				partials = append(partials, anonymousPartial(n.tag(), byte(slice)))
 			}
 		}
 	}

@@ -116,7 +116,8 @@ func (i *issue) again() []byte {
 	if !ok || r.foreign && i.bounded() {
 		return s.dead(MissAuthAge)
 	}
-	if r.stored && s.keyring.find(r.keys.id) != nil {
+	// Under a secret that is being rotated out it is stored once more, to outlive the secret.
+	if r.stored && r.keys == s.keyring.active() {
 		s.counts.reissued.Add(1)
 		return r.handle.seal(r.keys)
 	}
@@ -140,7 +141,7 @@ func (i *issue) store(auth, expires int64) []byte {
 	s := i.s
 	k := s.keyring.active()
 	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage}
-	h := handle{scope: i.tag(k), server: tag(prefix(k.name(ofServerName, []byte(i.server)))), id: i.newID(k)}
+	h := handle{scope: i.tag(k), server: s.serverName(k, i.server).tag(), id: i.newID(k)}
 	if i.tls13() {
 		r.flags |= flagTLS13
 	}
@@ -238,5 +239,3 @@ func (s *Server) storeKey(h handle, k *keys) session.Key {
 func anonymousPartial(server tag, slice byte) string {
 	return string(append(server[:], slice))
 }
-
-func prefix(n name) []byte { return n[:tagSize] }

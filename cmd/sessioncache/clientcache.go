@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/sessioncache/sessioncache/fastcache"
@@ -88,4 +89,13 @@ func (d *dialCache) newKey(name string) fastcache.Key {
 	var id [8]byte
 	binary.BigEndian.PutUint64(id[:], d.cache.sequence.Add(1))
 	return fastcache.Key{Partial: d.partial(name), ID: string(id[:])}
+}
+
+// privateCopy returns a copy whose exported fields can be written without changing the
+// original, which other connections may be using: crypto/tls invites its callers to write
+// EarlyData and to append to Extra. It only reads the rest.
+func privateCopy(state *tls.SessionState) *tls.SessionState {
+	own := *state
+	own.Extra = slices.Clip(own.Extra)
+	return &own
 }

@@ -9,7 +9,7 @@ import (
 const (
 	domain = "demo.test"
 
-	// shortLivedEvery makes every tenth host's sessions live shorter, through UpdateTTL.
+	// shortLivedEvery makes every tenth host's sessions live shorter, through a Server of their own.
 	shortLivedEvery = 10
 )
 
@@ -17,7 +17,7 @@ const (
 // share it: the clock by which both tell sessions from before and after a revocation.
 type host struct {
 	name string
-	ttl  time.Duration // of its sessions; 0 means the cache's
+	ttl  time.Duration // of its sessions; 0 means the usual
 
 	// invariant: finished <= started <= finished+1, as one goroutine revokes.
 	started  atomic.Uint32 // revocations begun: what is stored from now on may survive

@@ -101,8 +101,8 @@ func (r *report) check(srv *server, fl *fleet) {
 	if r.RevokedResumed > 0 {
 		problem("%d handshakes resumed from a revoked session; want 0", r.RevokedResumed)
 	}
-	if n := srv.storeErrors.Load(); n > 0 {
-		problem("the server's cache refused %d sessions", n)
+	if n := srv.refused(); n > 0 {
+		problem("the server's store refused %d sessions", n)
 	}
 }
 
@@ -153,7 +153,7 @@ func (r *report) writeTable(w io.Writer) error {
 	}
 
 	fmt.Fprintf(&b, "\n%-20s %8s %9s %12s %12s\n", "sessions", "held", "expired", "revoked", "evicted")
-	fmt.Fprintf(&b, "%-20s %8d %9d %12d %12d\n", "server's cache", r.Sessions, r.Expired, r.Revoked, r.Evicted)
+	fmt.Fprintf(&b, "%-20s %8d %9d %12d %12d\n", "server's store", r.Sessions, r.Expired, r.Revoked, r.Evicted)
 	fmt.Fprintf(&b, "%-20s %8d %9d %12s %12d\n", "clients' cache", r.ClientSessions, r.ClientExpired, "-", r.ClientEvicted)
 
 	fmt.Fprintf(&b, "\nresumption ratio     %.1f %% of %d handshakes in %.1fs\n",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,7 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache"
 )
 
 // ioTimeout bounds one connection. Loopback needs milliseconds; a connection that takes
@@ -21,42 +23,73 @@ const ioTimeout = 10 * time.Second
 // receive its session.
 const greeting = "hello\n"
 
-// A server accepts TLS connections for all hosts and keeps their sessions in a cache, one
-// per handshake. Its methods are safe for concurrent use, but for stop, close and
-// bytesPerSession, which follow each other.
+// A server accepts TLS connections for all hosts and keeps their sessions in one store. Its
+// methods are safe for concurrent use, but for stop, close and bytesPerSession, which follow each
+// other.
 type server struct {
-	listener net.Listener
-	base     *tls.Config // cloned for each connection, whose hooks differ
-	hosts    map[string]*host
-	sessions *fastcache.Cache[*tls.SessionState]
-	conns    sync.WaitGroup
+	listener     net.Listener
+	config       *tls.Config
+	hosts        map[string]*host
+	sessions     *session.Memory
+	usual, brief *tlscache.Server // of the hosts whose sessions live as usual, and shorter
+	conns        sync.WaitGroup
 
 	full, resumed atomic.Uint64 // handshakes that completed
-	storeErrors   atomic.Uint64 // sessions that the cache refused
 }
 
 // startServer listens on a free port of the loopback interface and serves.
 func startServer(leaf tls.Certificate, hosts []*host, ttl time.Duration) (*server, error) {
-	sessions, err := fastcache.New(fastcache.Config[*tls.SessionState]{TTL: ttl})
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the server's cache: %w", err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		sessions.Close()
-		return nil, fmt.Errorf("cannot listen on loopback: %w", err)
-	}
-	s := &server{
-		listener: listener,
-		base:     &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS12},
-		hosts:    make(map[string]*host, len(hosts)),
-		sessions: sessions,
-	}
+	s := &server{hosts: make(map[string]*host, len(hosts))}
+	shorter := ttl
 	for _, h := range hosts {
 		s.hosts[h.name] = h
+		if h.ttl > 0 {
+			shorter = h.ttl
+		}
+	}
+	var err error
+	if s.sessions, err = session.NewMemory(session.MemoryConfig{}); err != nil {
+		return nil, fmt.Errorf("cannot make the server's store: %w", err)
+	}
+	if err = s.install(leaf, ttl, shorter); err == nil {
+		s.listener, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		s.sessions.Close()
+		return nil, fmt.Errorf("cannot start the server: %w", err)
 	}
 	s.conns.Go(s.accept)
 	return s, nil
+}
+
+// install makes the configuration: one for all hosts, and one for those whose sessions live shorter,
+// as a program would have it that serves several tenants.
+func (s *server) install(leaf tls.Certificate, ttl, shorter time.Duration) (err error) {
+	if s.usual, err = tlscache.NewServer(tlscache.ServerConfig{Store: s.sessions, TTL: ttl}); err != nil {
+		return err
+	}
+	if s.brief, err = tlscache.NewServer(tlscache.ServerConfig{Store: s.sessions, TTL: shorter}); err != nil {
+		return err
+	}
+	config := func() *tls.Config {
+		return &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS12}
+	}
+	ofShort := config()
+	if err := s.brief.Install(ofShort); err != nil {
+		return err
+	}
+	s.config = config()
+	if err := s.usual.Install(s.config); err != nil {
+		return err
+	}
+	// After Install, because what it returns has the hooks of another Server.
+	s.config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if h := s.hosts[hello.ServerName]; h != nil && h.ttl > 0 {
+			return ofShort, nil
+		}
+		return nil, nil // the configuration in use
+	}
+	return nil
 }
 
 func (s *server) addr() string { return s.listener.Addr().String() }
@@ -81,19 +114,12 @@ func (s *server) serve(raw net.Conn) {
 	if err := raw.SetDeadline(time.Now().Add(ioTimeout)); err != nil {
 		return
 	}
-	h := &hooks{server: s}
-	cfg := s.base.Clone()
-	cfg.WrapSession, cfg.UnwrapSession = h.wrap, h.unwrap
-	conn := tls.Server(raw, cfg)
+	conn := tls.Server(raw, s.config)
 	if err := conn.Handshake(); err != nil {
-		// Wrap stored a session before the client had proved anything. The client counts
-		// and reports the failure.
-		s.sessions.Delete(h.issued)
-		return
+		return // the client counts and reports it
 	}
 	if conn.ConnectionState().DidResume {
 		s.resumed.Add(1)
-		s.sessions.Demote(h.used) // its client holds a newer one
 	} else {
 		s.full.Add(1)
 	}
@@ -104,14 +130,26 @@ func (s *server) serve(raw net.Conn) {
 
 // revoke ends all sessions of some hosts and returns how many those were. One goroutine
 // revokes.
-func (s *server) revoke(hosts []*host) int {
-	n := 0
+func (s *server) revoke(hosts []*host) (int, error) {
+	before := s.sessions.Stats().Revoked
 	for _, h := range hosts {
+		of := s.usual
+		if h.ttl > 0 {
+			of = s.brief
+		}
 		h.started.Add(1)
-		n += s.sessions.DeletePartial(h.name)
+		if err := of.RevokeServerName(context.Background(), h.name); err != nil {
+			return 0, err
+		}
 		h.finished.Add(1)
 	}
-	return n
+	return int(s.sessions.Stats().Revoked - before), nil
+}
+
+// refused returns how many sessions were not stored.
+func (s *server) refused() uint64 {
+	usual, brief := s.usual.Stats(), s.brief.Stats()
+	return usual.Fallback + usual.Dead + brief.Fallback + brief.Dead
 }
 
 // stop ends accepting and waits for the connections that are open.
@@ -120,23 +158,30 @@ func (s *server) stop() {
 	s.conns.Wait()
 }
 
-// close stops the server and closes its cache.
+// close stops the server and closes its store.
 func (s *server) close() {
 	s.stop()
 	if s.sessions != nil {
-		s.sessions.Close()
+		s.release()
 	}
 }
 
-// bytesPerSession measures what a session costs: the heap with the cache, less the heap
-// after the cache was closed and released, by the sessions held. That counts the session's
-// state and secret, its key, its entry, its place in the index, and its share of the
-// cache's tables. The server is stopped, and holds no cache afterwards.
+// release closes the store and what refers to it.
+func (s *server) release() {
+	s.usual.Close()
+	s.brief.Close()
+	s.sessions.Close()
+	s.config, s.usual, s.brief, s.sessions = nil, nil, nil, nil
+}
+
+// bytesPerSession measures what a session costs: the heap with the store, less the heap
+// after the store was closed and released, by the sessions held. That counts the session's
+// state and secret, its record, its key, its entry, its place in the index, and its share of the
+// store's tables. The server is stopped, and holds no store afterwards.
 func (s *server) bytesPerSession() float64 {
 	with := heapInUse()
-	n := s.sessions.Size()
-	s.sessions.Close()
-	s.sessions = nil
+	n := s.sessions.Stats().Sessions
+	s.release()
 	without := heapInUse()
 	if n == 0 || with <= without {
 		return 0

@@ -187,6 +187,10 @@ func (s *Subject) UpdateTTL(k model.Key, v uint64, ttl time.Duration) error {
 	return modelError(s.Cache.UpdateTTL(s.key(k), v, ttl))
 }
 
+func (s *Subject) UpdateOnProbation(k model.Key, v uint64, ttl time.Duration) error {
+	return modelError(s.Cache.UpdateOnProbation(s.key(k), v, ttl))
+}
+
 func (s *Subject) Delete(k model.Key) bool         { return s.Cache.Delete(s.key(k)) }
 func (s *Subject) Take(k model.Key) (uint64, bool) { return s.Cache.Take(s.key(k)) }
 func (s *Subject) Demote(k model.Key) bool         { return s.Cache.Demote(s.key(k)) }

@@ -123,12 +123,14 @@ func (a Answer) invalidated() bool {
 	return a.Op.Kind != Clear && slices.ContainsFunc(a.gone, func(rm Removal) bool { return rm.Reason == Cleared })
 }
 
-func (op Op) stores() bool { return op.Kind == Update || op.Kind == UpdateTTL }
+func (op Op) stores() bool {
+	return op.Kind == Update || op.Kind == UpdateTTL || op.Kind == UpdateOnProbation
+}
 
 // keepsSize reports whether the operation leaves the size of a full cache alone.
 func (op Op) keepsSize() bool {
 	switch op.Kind {
-	case Lookup, Peek, Update, UpdateTTL, Select, Demote, All, Entries, Foldl, Size:
+	case Lookup, Peek, Update, UpdateTTL, UpdateOnProbation, Select, Demote, All, Entries, Foldl, Size:
 		return true
 	}
 	return false

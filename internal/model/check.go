@@ -127,7 +127,7 @@ func (r *runner) apply(op Op) error {
 	switch op.Kind {
 	case Lookup, Peek, Delete, Take, Demote:
 		return r.byKey(op)
-	case Update, UpdateTTL:
+	case Update, UpdateTTL, UpdateOnProbation:
 		return r.store(op)
 	case Select, Drain, TakeNewest, TakeNewestKeepLast, DeletePartial:
 		return r.byPartial(op)
@@ -178,14 +178,18 @@ func (r *runner) store(op Op) error {
 	r.serial++
 	key, value, ttl := op.Key(), r.serial<<4|uint64(op.Value%16), r.ref.cfg.TTL
 	var err error
-	if op.Kind == UpdateTTL {
+	switch op.Kind {
+	case UpdateTTL:
 		ttl = op.TTL()
 		err = r.subject.UpdateTTL(key, value, ttl)
-	} else {
+	case UpdateOnProbation:
+		ttl = op.TTL()
+		err = r.subject.UpdateOnProbation(key, value, ttl)
+	default:
 		err = r.subject.Update(key, value)
 	}
 	r.saw(fmt.Sprintf("%#x", value), err)
-	return r.ref.update(key, value, ttl, err)
+	return r.ref.update(&session{key: key, value: value, onProbation: op.Kind == UpdateOnProbation}, ttl, err)
 }
 
 func (r *runner) byPartial(op Op) error {

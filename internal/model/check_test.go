@@ -74,6 +74,8 @@ func TestCheckRejectsEveryFault(t *testing.T) {
 		{"bound is one too many", ""},
 		{"evicts one too many", ""},
 		{"demote is ignored", "is demoted"},
+		{"probation is ignored", "is on probation"},
+		{"newest on probation first", "is on probation, too, and older"},
 		{"revokes all but one", "removed"},
 		{"counts too many", "size is"},
 		{"close forgets reports", ""},

@@ -24,6 +24,7 @@ type item struct {
 	value      uint64
 	ends, idle time.Duration
 	demoted    int // order of the Demote that did it, 0: not
+	unproven   bool
 }
 
 func newMapCache(cfg Config, fault string) *mapCache { return &mapCache{cfg: cfg, fault: fault} }
@@ -76,6 +77,14 @@ func (c *mapCache) Peek(key Key) (Entry, bool) {
 func (c *mapCache) Update(key Key, v uint64) error { return c.UpdateTTL(key, v, c.cfg.TTL) }
 
 func (c *mapCache) UpdateTTL(key Key, v uint64, ttl time.Duration) error {
+	return c.update(key, v, ttl, false)
+}
+
+func (c *mapCache) UpdateOnProbation(key Key, v uint64, ttl time.Duration) error {
+	return c.update(key, v, ttl, true)
+}
+
+func (c *mapCache) update(key Key, v uint64, ttl time.Duration, unproven bool) error {
 	switch {
 	case c.closed:
 		return ErrClosed
@@ -88,7 +97,7 @@ func (c *mapCache) UpdateTTL(key Key, v uint64, ttl time.Duration) error {
 	case c.cfg.MaxWeight > 0 && WeightOf(v) > c.cfg.MaxWeight:
 		return ErrTooHeavy
 	}
-	fresh := &item{key: key, value: v, ends: after(c.now, ttl), idle: after(c.now, cmp.Or(c.cfg.IdleTTL, 1<<62))}
+	fresh := &item{key: key, value: v, unproven: unproven, ends: after(c.now, ttl), idle: after(c.now, cmp.Or(c.cfg.IdleTTL, 1<<62))}
 	if c.fault == "update keeps the deadline" {
 		if old := c.find(key); old != nil {
 			fresh.ends = old.ends
@@ -130,12 +139,35 @@ func (c *mapCache) makeRoom(fresh *item) {
 		victim := slices.MaxFunc(c.live, func(a, b *item) int { return cmp.Compare(a.demoted, b.demoted) })
 		if victim.demoted == 0 || c.fault == "demote is ignored" {
 			victim = c.live[0]
+			if i := c.unproven(); i >= 0 {
+				victim = c.live[i]
+			}
 		}
 		c.drop(victim, Evicted)
 		if c.fault == "evicts one too many" && len(c.live) > 0 {
 			c.drop(c.live[0], Evicted)
 		}
 	}
+}
+
+// unproven returns the place of the session on probation that must go first, or -1.
+func (c *mapCache) unproven() int {
+	proven, weight := 0, int64(0)
+	for _, it := range c.live {
+		if !it.unproven {
+			proven, weight = proven+1, weight+WeightOf(it.value)
+		}
+	}
+	if c.fault == "probation is ignored" ||
+		c.cfg.MaxSessions > 0 && 2*proven >= c.cfg.MaxSessions || c.cfg.MaxWeight > 0 && 2*weight >= c.cfg.MaxWeight {
+		return -1
+	}
+	first := slices.IndexFunc(c.live, func(it *item) bool { return it.unproven })
+	if first >= 0 && c.fault == "newest on probation first" {
+		for first = len(c.live) - 1; !c.live[first].unproven; first-- {
+		}
+	}
+	return first
 }
 
 func (c *mapCache) overfull(fresh *item) bool {

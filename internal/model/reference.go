@@ -20,6 +20,8 @@ type session struct {
 	late    time.Duration
 	demoted bool
 
+	onProbation bool
+
 	// leaves is the reason for which the operation under way removes it, 0 if it does not.
 	leaves Reason
 
@@ -228,7 +230,7 @@ func (r *Reference) demote(key Key, ok bool) error {
 }
 
 // update judges the error of an Update and stores the session if there is none.
-func (r *Reference) update(key Key, value uint64, ttl time.Duration, got error) error {
+func (r *Reference) update(s *session, ttl time.Duration, got error) error {
 	var want []error
 	refuse := func(when bool, err error) {
 		if when {
@@ -237,12 +239,11 @@ func (r *Reference) update(key Key, value uint64, ttl time.Duration, got error) 
 	}
 	refuse(r.closed, ErrClosed)
 	refuse(ttl <= 0, ErrBadTTL)
-	refuse(len(key.Partial) > MaxKeyPart || len(key.ID) > MaxKeyPart, ErrKeyTooLong)
-	weight := int64(0)
+	refuse(len(s.key.Partial) > MaxKeyPart || len(s.key.ID) > MaxKeyPart, ErrKeyTooLong)
 	if r.cfg.MaxWeight > 0 {
-		weight = WeightOf(value)
-		refuse(weight < 0, ErrBadWeight)
-		refuse(weight > r.cfg.MaxWeight, ErrTooHeavy)
+		s.weight = WeightOf(s.value)
+		refuse(s.weight < 0, ErrBadWeight)
+		refuse(s.weight > r.cfg.MaxWeight, ErrTooHeavy)
 	}
 	if len(want) > 0 || got != nil {
 		if slices.ContainsFunc(want, func(err error) bool { return errors.Is(got, err) }) {
@@ -250,7 +251,8 @@ func (r *Reference) update(key Key, value uint64, ttl time.Duration, got error) 
 		}
 		return fmt.Errorf("error %v; want one of %v", got, want)
 	}
-	r.store(&session{key: key, value: value, weight: weight, ends: after(r.now, ttl)})
+	s.ends = after(r.now, ttl)
+	r.store(s)
 	return nil
 }
 

@@ -17,7 +17,7 @@ func scenario(t *testing.T, cfg Config) *Reference {
 	cfg.Reports = true
 	r := NewReference(cfg)
 	for i, key := range []Key{keyA, keyB} {
-		if err := r.update(key, uint64(i+1)<<4, time.Second, nil); err != nil {
+		if err := r.update(&session{key: key, value: uint64(i+1) << 4}, time.Second, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.judge(nil); err != nil {
@@ -61,8 +61,8 @@ var judgedAnswers = []struct {
 	{"revoked, and one of two returned", Config{}, 0, func(r *Reference) error {
 		return r.removeMany(r.newestFirst("p"), 1, Revoked)
 	}, "removed 1; want 2"},
-	{"Update with a TTL of 0", Config{}, 0, func(r *Reference) error { return r.update(keyA, 3<<4, 0, nil) }, "want one of"},
-	{"an error for nothing", Config{}, 0, func(r *Reference) error { return r.update(keyA, 3<<4, 1, ErrClosed) }, "error model: closed"},
+	{"Update with a TTL of 0", Config{}, 0, func(r *Reference) error { return r.update(&session{key: keyA, value: 3 << 4}, 0, nil) }, "want one of"},
+	{"an error for nothing", Config{}, 0, func(r *Reference) error { return r.update(&session{key: keyA, value: 3 << 4}, 1, ErrClosed) }, "error model: closed"},
 	{"idle: a miss inside the window", Config{IdleTTL: 640}, 635, func(r *Reference) error { return r.lookup(keyA, 0, false) }, ""},
 	{"idle: a hit inside the window", Config{IdleTTL: 640}, 635, func(r *Reference) error { return r.lookup(keyA, valueA, true) }, ""},
 	{"idle: a miss before the window", Config{IdleTTL: 640}, 629, func(r *Reference) error { return r.lookup(keyA, 0, false) }, "absent; want"},
@@ -110,7 +110,7 @@ var keyC = Key{"p", "c"}
 
 const valueC = 3 << 4
 
-func storeC(r *Reference) { _ = r.update(keyC, valueC, time.Second, nil) }
+func storeC(r *Reference) { _ = r.update(&session{key: keyC, value: valueC}, time.Second, nil) }
 func nothing(*Reference)  {}
 
 // judgedReports are removals that a subject may report after an operation on a scenario, and such

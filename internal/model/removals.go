@@ -167,7 +167,7 @@ func (r *Reference) judgeRoom(victims []*session) error {
 			return fmt.Errorf("%v is demoted; want it to go before any that is not", s.key)
 		}
 	}
-	return nil
+	return r.judgeProbation(victims)
 }
 
 func notDemoted(s *session) bool { return !s.demoted }

@@ -65,7 +65,7 @@ func (s *shrinker) simplify() {
 var simplifications = []func(*Op){
 	func(op *Op) { *op = Op{Kind: op.Kind} },
 	func(op *Op) {
-		if op.Kind == Fill || op.Kind == UpdateTTL {
+		if op.Kind == Fill || op.Kind == UpdateTTL || op.Kind == UpdateOnProbation {
 			op.Kind = Update
 		}
 	},

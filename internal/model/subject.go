@@ -96,6 +96,7 @@ type Subject interface {
 	Peek(Key) (Entry, bool)
 	Update(Key, uint64) error
 	UpdateTTL(Key, uint64, time.Duration) error
+	UpdateOnProbation(Key, uint64, time.Duration) error
 	Delete(Key) bool
 	Take(Key) (uint64, bool)
 	SelectSession(partial string) iter.Seq2[Key, uint64]

@@ -1,0 +1,127 @@
+package fastcache
+
+import "time"
+
+// Probation: sessions that anybody can store in any number, such as those of clients that have
+// not finished a handshake, must not push out those that have proved their worth.
+//
+// Each shard lists its sessions on probation a second time, in the order of their Updates,
+// next to the queues that every session waits in. While the proven sessions hold less than
+// half of the bounds, victims are taken from that list; else nothing differs.
+
+// Probationers count sessions on probation under the cache's bounds.
+//
+// invariant: the cache never counts fewer than places and weight do, so that the difference, what the
+// proven ones hold, is never too large: an Update counts its session before it claims room, and
+// what a session gave up is subtracted after its room is given back or used.
+type probationers struct {
+	places int
+	weight int64
+}
+
+func (p *probationers) add(more probationers) {
+	p.places += more.places
+	p.weight += more.weight
+}
+
+// UpdateOnProbation is UpdateTTL for a session that has yet to prove its worth. While all other
+// sessions together hold less than half of MaxSessions and of MaxWeight, those on probation make
+// room before them, the oldest Update first; only demoted and expired sessions of the same
+// shard go before. Once the others hold half of either bound, all are treated alike. An
+// Update or UpdateTTL of its key ends the probation.
+//
+// A flood of such Updates therefore evicts no other session while these are fewer than half, and
+// each flooded session itself stays until as many newer ones have come as it has places
+// to share. MaxPerPartial does not distinguish, nor does InvalidateAll.
+func (c *Cache[V]) UpdateOnProbation(key Key, value V, ttl time.Duration) error {
+	if ttl <= 0 {
+		return ErrBadTTL
+	}
+	return c.update(key, value, ttl, true)
+}
+
+// begin counts the session of an Update that has not claimed any room yet.
+func (c *Cache[V]) begin(u *update[V]) {
+	if u.onProbation {
+		c.probation.places.Add(1)
+		c.probation.weight.Add(u.weight)
+	}
+}
+
+// uncount is the end of what was counted.
+func (c *Cache[V]) uncount(p probationers) {
+	if p.places != 0 {
+		c.probation.places.Add(-int64(p.places))
+		c.probation.weight.Add(-p.weight)
+	}
+}
+
+// own is what the cache counts for the session of this Update.
+func (u *update[V]) own() (p probationers) {
+	if u.onProbation {
+		p = probationers{1, u.weight}
+	}
+	return p
+}
+
+// probationFirst reports whether sessions on probation make room before others: there are
+// some, and what the others hold is less than half of the bounds. Neither the newcomer
+// nor the room in its hands counts.
+func (c *Cache[V]) probationFirst(u *update[V]) bool {
+	own, hand := u.own(), u.room
+	on := c.probation.places.Load() - int64(own.places+hand.probation.places)
+	if on <= 0 {
+		return false
+	}
+	proven := c.places.Load() - int64(hand.places) - on
+	if proven >= c.maxPlaces-c.maxPlaces/2 {
+		return false
+	}
+	if c.cfg.Weigh == nil {
+		return true
+	}
+	onWeight := c.probation.weight.Load() - own.weight - hand.probation.weight
+	return c.weight.Load()-hand.weight-onWeight < c.maxWeight-c.maxWeight/2
+}
+
+// evictForLocked evicts a session of this shard, but never except, to make room for the
+// newcomer. False says that the shard has none; or, unless anyGoes, that it has none on probation
+// while other shards have, or may have.
+func (s *shard[V]) evictForLocked(c *Cache[V], u *update[V], except *node[V], anyGoes bool) (room, bool) {
+	if !anyGoes && c.probationFirst(u) {
+		spared := noSlot
+		if except != nil {
+			spared = except.Item.slot
+		}
+		if s.mu.queue.oldest(spent, spared) == noSlot {
+			slot := s.mu.probation.oldest(window, spared)
+			if slot == noSlot {
+				return room{}, false
+			}
+			room, _ := s.removeLocked(c, s.mu.bySlot[slot], Evicted, u.now)
+			return room, true
+		}
+	}
+	return s.evictLocked(c, u.now, except)
+}
+
+// listLocked puts the slot of a session that was just stored on probation.
+func (s *shard[V]) listLocked(slot uint32) {
+	s.mu.probation.reserve(len(s.mu.bySlot))
+	s.mu.probation.push(window, slot, 0)
+}
+
+// releaseLocked takes a slot off the list of those on probation, if it is on it, and returns
+// what it was counted as. It needs the slot's weight.
+func (s *shard[V]) releaseLocked(slot uint32) (was probationers) {
+	q := &s.mu.probation
+	if int(slot) >= len(q.state) || q.in(slot) == unqueued {
+		return was
+	}
+	q.remove(slot)
+	was.places = 1
+	if len(s.mu.weight) > 0 {
+		was.weight = s.mu.weight[slot]
+	}
+	return was
+}

@@ -1,0 +1,128 @@
+package tlscache
+
+import (
+	"crypto/tls"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sessioncache/sessioncache/session"
+)
+
+// Clients with a certificate dial every 100 ms: each must do a full handshake every 3 s, and may
+// resume in between.
+func TestMaxAuthAgeBoundsChainsOfResumptions(t *testing.T) {
+	const maxAge, pause, dials = 3 * time.Second, 100 * time.Millisecond, 100
+	for _, clients := range []int{1, 16} {
+		t.Run(fmt.Sprint(clients, " at once"), func(t *testing.T) {
+			versions(t, func(t *testing.T, version uint16) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, ServerConfig{MaxAuthAge: maxAge})
+					mutual(w.ca)(w.server)
+					if err := w.Install(w.server); err != nil {
+						t.Fatal(err)
+					}
+					cert := w.ca.issue(t) // one principal
+					var fleet sync.WaitGroup
+					for range clients {
+						fleet.Go(func() {
+							client := w.mtls(version, cert)
+							proved, full := time.Now(), 0
+							for range dials {
+								if !w.resumes(client) {
+									proved = time.Now()
+									full++
+								}
+								if age := time.Since(proved); age > maxAge {
+									t.Errorf("resumed %v after the client last proved who it is; want at most %v", age, maxAge)
+								}
+								time.Sleep(pause)
+							}
+							if most := 2 * dials * int(pause) / int(maxAge); full > most {
+								t.Errorf("%d of %d handshakes were full; want at most %d", full, dials, most)
+							}
+						})
+					}
+					fleet.Wait()
+					synctest.Wait()
+					if w.misses()[MissAuthAge] == 0 {
+						t.Errorf("misses: %v; want some for auth age", w.misses())
+					}
+					w.Close()
+				})
+			})
+		})
+	}
+}
+
+func TestMaxAuthAgeLeavesAnonymousClientsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ServerConfig{MaxAuthAge: time.Second})
+		client := w.client(tls.VersionTLS13)
+		w.want("first", client, false)
+		for range 10 {
+			time.Sleep(time.Second)
+			w.want("again", client, true)
+		}
+		w.Close()
+	})
+}
+
+func TestSessionsNeverResumeAfterTheirTTL(t *testing.T) {
+	for _, kind := range []string{"memory", "remote", "fallback tickets"} {
+		t.Run(kind, func(t *testing.T) {
+			versions(t, func(t *testing.T, version uint16) {
+				synctest.Test(t, func(t *testing.T) {
+					memory := newMemory(t, session.MemoryConfig{})
+					defer memory.Close()
+					store := &faulty{Store: memory}
+					cfg := ServerConfig{TTL: 90 * time.Second, Keyring: ring(t, secret(1)), Store: memory, Budget: long}
+					if kind != "memory" {
+						cfg.Store = store
+					}
+					if kind == "fallback tickets" {
+						store.set(down)
+					}
+					w := newWorld(t, cfg)
+					defer w.Close()
+					m := capture(t, w, w.client(version))
+					ticket := w.wrapped(m)
+					time.Sleep(90*time.Second - time.Nanosecond)
+					if w.unwrapped(ticket, m) == nil {
+						t.Errorf("not found just before its TTL is over; misses %v", w.misses())
+					}
+					time.Sleep(time.Nanosecond)
+					if w.unwrapped(ticket, m) != nil {
+						t.Error("found when its TTL is over")
+					}
+					if version == tls.VersionTLS12 { // resuming does not prolong it
+						if w.unwrapped(w.wrapped(m.resumed()), m) != nil {
+							t.Error("found under another handle when its TTL is over")
+						}
+					}
+				})
+			})
+		})
+	}
+}
+
+// The clock of the wall may step; what is revoked stays revoked, and what comes later is later.
+func TestStampsNeverRepeatNorGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // time stands still in here
+		var c clock
+		last := c.stamp()
+		for range 1000 {
+			next := c.stamp()
+			if next <= last {
+				t.Fatalf("stamp %d after %d", next, last)
+			}
+			last = next
+		}
+		c.last.Store(time.Now().Add(time.Hour).UnixNano()) // as if the clock had stepped back
+		if c.stamp() <= time.Now().Add(time.Hour).UnixNano() {
+			t.Error("a stamp went back with the clock")
+		}
+	})
+}

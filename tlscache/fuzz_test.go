@@ -1,0 +1,125 @@
+package tlscache
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/binary"
+	"testing"
+)
+
+// seal puts a body into a handle that opens, so that fuzzing gets past the MAC.
+func sealBody(k *keys, body []byte) []byte {
+	header := binary.BigEndian.AppendUint32([]byte{formatHandle}, k.id)
+	return k.handle.Seal(header, nil, body, header)
+}
+
+// FuzzTickets: whatever a client sends as its ticket, as it is and inside a handle that opens, the
+// handshake goes on, and nothing resumes but what was issued.
+func FuzzTickets(f *testing.F) {
+	for _, g := range goldens() {
+		f.Add(readGolden(f, g.file), uint16(tls.VersionTLS13), host)
+	}
+	f.Add([]byte{}, uint16(tls.VersionTLS12), "")
+	f.Add(bytes.Repeat([]byte{formatRecord}, 300), uint16(tls.VersionTLS12), "HOST.")
+	w := newWorld(f, ServerConfig{Keyring: ring(f, goldenSecret())})
+	k := w.keyring.active()
+	f.Fuzz(func(t *testing.T, ticket []byte, version uint16, serverName string) {
+		cs := tls.ConnectionState{Version: version, ServerName: serverName}
+		for _, identity := range [][]byte{ticket, sealBody(k, ticket)} {
+			before := w.Stats()
+			state, err := w.server.UnwrapSession(bytes.Clone(identity), cs)
+			if state != nil || err != nil {
+				t.Fatalf("UnwrapSession(%x) = %v, %v; want a miss", identity, state, err)
+			}
+			if after := w.Stats(); after.Panics != before.Panics || len(identity) > 0 && missed(after) != missed(before)+1 {
+				t.Errorf("UnwrapSession(%x): %d panics, %d misses more; want 0, 1", identity,
+					after.Panics-before.Panics, missed(after)-missed(before))
+			}
+		}
+	})
+}
+
+func missed(st ServerStats) (n uint64) {
+	for _, m := range st.Misses {
+		n += m
+	}
+	return n
+}
+
+// FuzzHandles: what opens is what was sealed, field by field.
+func FuzzHandles(f *testing.F) {
+	f.Add(byte(flagTLS13), uint32(1), []byte("a scope, a name, an id and a group, so long"))
+	f.Add(byte(flagTLS13|flagGroup|flagSingle), uint32(1<<31), []byte{})
+	k := ring(f, goldenSecret())
+	f.Fuzz(func(t *testing.T, flags byte, expires uint32, rest []byte) {
+		h := handle{flags: flags, expires: expires}
+		for _, field := range [][]byte{h.scope[:], h.server[:], h.id[:], h.group[:]} {
+			rest = rest[copy(field, rest):]
+		}
+		if flags&flagGroup == 0 {
+			h.group = name{}
+		}
+		if got, _, err := k.openHandle(h.seal(k.active())); got != h || err != nil {
+			t.Errorf("openHandle = %+v, %v; want %+v", got, err, h)
+		}
+	})
+}
+
+// FuzzRecords: what a Store returns is decoded or refused, also where its seal is good because another
+// version of this package made it.
+func FuzzRecords(f *testing.F) {
+	k := ring(f, goldenSecret())
+	for _, g := range []string{"state-tls12.hex", "state-tls13.hex"} {
+		inner := append([]byte{recordVersion, flagTLS13}, make([]byte, recordHeader-2)...)
+		f.Add(append(inner, readGolden(f, g)...))
+	}
+	f.Add([]byte{recordVersion})
+	f.Fuzz(func(t *testing.T, inner []byte) {
+		r := &record{scope: goldenScope, server: host}
+		sealed, err := k.active().sealAs(sealRecord, goldenID[:], r.bound(), inner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := k.openRecord(sealed, goldenID, goldenScope, host)
+		if err != nil {
+			return
+		}
+		again, err := opened.seal(k.active(), goldenID)
+		if err != nil {
+			t.Fatalf("cannot seal what was opened: %v", err)
+		}
+		twice, err := k.openRecord(again, goldenID, goldenScope, host)
+		if err != nil {
+			t.Fatalf("cannot open it again: %v", err)
+		}
+		sameRecord(t, twice, opened)
+		if _, err := k.openRecord(inner, goldenID, goldenScope, host); err == nil {
+			t.Error("a record opens that nobody sealed")
+		}
+	})
+}
+
+// FuzzServerNames: names are normal once, and two spellings of one DNS name are one.
+func FuzzServerNames(f *testing.F) {
+	for _, s := range []string{"Example.COM.", "2001:DB8::A", "\u212a", "", "...", "a..b."} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n := normalName(s)
+		if normalName(n) != n {
+			t.Errorf("normalName(%q) = %q, of which it makes %q", s, n, normalName(n))
+		}
+		if lower := normalName(string(bytes.ToLower([]byte(s)))); isASCII(s) && lower != n && n != s {
+			t.Errorf("normalName(%q) = %q, of its lower case %q", s, n, lower)
+		}
+	})
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,242 @@
+package tlscache
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew: only for a new version of a format")
+
+// A golden is what an earlier version of this package sealed. Every later version must open it, or count
+// it as another version; never take it for something else. Sealing draws nonces, so the bytes that
+// are written anew differ.
+type golden struct {
+	file string
+	make func(t *testing.T, k *keys) []byte
+	open func(t *testing.T, k *Keyring, sealed []byte)
+}
+
+func goldenState(t testing.TB, file string) *tls.SessionState {
+	t.Helper()
+	ss, err := tls.ParseSessionState(readGolden(t, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ss
+}
+
+func readGolden(t testing.TB, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "golden", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeGolden(t testing.TB, file string, b []byte) {
+	t.Helper()
+	var text strings.Builder
+	for len(b) > 0 {
+		n := min(32, len(b))
+		text.WriteString(hex.EncodeToString(b[:n]) + "\n")
+		b = b[n:]
+	}
+	if err := os.WriteFile(filepath.Join("testdata", "golden", file), []byte(text.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var (
+	goldenID     = [nameSize]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	goldenHandle = handle{flags: flagTLS13 | flagSingle, expires: 0x6a000000, scope: tag{1, 1}, server: tag{2, 2}, id: goldenID}
+	goldenScope  = sha256.Sum256([]byte("scope"))
+)
+
+func goldenRecord(t testing.TB, state string, flags byte) *record {
+	r := &record{flags: flags, auth: 1_700_000_000_000_000_001, expires: 1_800_000_000_000_000_002,
+		principal: identify("somebody"), state: goldenState(t, state), scope: goldenScope, server: host}
+	if flags&flagTLS13 == 0 {
+		r.lineage = sha256.Sum256(lineage(r.state))
+	}
+	return r
+}
+
+func sameRecord(t *testing.T, got, want *record) {
+	t.Helper()
+	a, err1 := got.state.Bytes()
+	b, err2 := want.state.Bytes()
+	if err1 != nil || err2 != nil || string(a) != string(b) {
+		t.Errorf("the session differs: %v, %v", err1, err2)
+	}
+	if got.flags != want.flags || got.auth != want.auth || got.expires != want.expires || got.principal != want.principal || got.lineage != want.lineage {
+		t.Errorf("record %+v; want %+v", got, want)
+	}
+}
+
+func recordGolden(file, state string, flags byte) golden {
+	return golden{
+		file: file,
+		make: func(t *testing.T, k *keys) []byte {
+			b, err := goldenRecord(t, state, flags).seal(k, goldenID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		},
+		open: func(t *testing.T, k *Keyring, sealed []byte) {
+			r, err := k.openRecord(sealed, goldenID, goldenScope, host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameRecord(t, r, goldenRecord(t, state, flags))
+		},
+	}
+}
+
+func handleGolden(file string, h handle) golden {
+	return golden{
+		file: file,
+		make: func(_ *testing.T, k *keys) []byte { return h.seal(k) },
+		open: func(t *testing.T, k *Keyring, sealed []byte) {
+			got, keys, err := k.openHandle(sealed)
+			if err != nil || got != h || keys.id != 7 {
+				t.Errorf("openHandle = %+v, %v; want %+v", got, err, h)
+			}
+		},
+	}
+}
+
+func goldens() []golden {
+	withGroup := goldenHandle
+	withGroup.flags |= flagGroup
+	withGroup.group = name{9, 9, 9}
+	return []golden{
+		handleGolden("handle-v1.hex", goldenHandle),
+		handleGolden("handle-v1-principal.hex", withGroup),
+		recordGolden("record-v1-tls12.hex", "state-tls12.hex", 0),
+		recordGolden("record-v1-tls13.hex", "state-tls13.hex", flagTLS13|flagBounded),
+		{
+			file: "fallback-v1-tls13.hex",
+			make: func(t *testing.T, k *keys) []byte {
+				b, err := sealTicketRecord(goldenRecord(t, "state-tls13.hex", flagTLS13), k, tag{1}, tag{2}, goldenID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return b
+			},
+			open: func(t *testing.T, k *Keyring, ticket []byte) {
+				if ticket[0] != formatRecord || tag(ticket[1:]) != (tag{1}) || tag(ticket[1+tagSize:]) != (tag{2}) {
+					t.Errorf("the header is %x", ticket[:ticketHeader])
+				}
+				r, err := k.openRecord(ticket[ticketHeader:], [nameSize]byte(ticket[1+2*tagSize:]), goldenScope, host)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sameRecord(t, r, goldenRecord(t, "state-tls13.hex", flagTLS13))
+			},
+		},
+	}
+}
+
+// goldenSecret is published with the golden files: they seal nothing of anybody's.
+func goldenSecret() Secret { return secret(7) }
+
+func TestGoldenFilesOpen(t *testing.T) {
+	if *update {
+		for version, file := range map[uint16]string{tls.VersionTLS12: "state-tls12.hex", tls.VersionTLS13: "state-tls13.hex"} {
+			w := newWorld(t, ServerConfig{})
+			b, err := capture(t, w, w.client(version)).ss.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			writeGolden(t, file, b)
+		}
+	}
+	k := ring(t, secret(1), goldenSecret())
+	for _, g := range goldens() {
+		t.Run(g.file, func(t *testing.T) {
+			if *update {
+				writeGolden(t, g.file, g.make(t, k.find(7)))
+			}
+			g.open(t, k, readGolden(t, g.file))
+			g.open(t, k, g.make(t, k.find(7)))
+			if len(g.make(t, k.find(7))) != len(readGolden(t, g.file)) {
+				t.Error("what is sealed today has another length")
+			}
+		})
+	}
+}
+
+// Names and tags are found again by later versions only if they are derived the same way.
+func TestGoldenNames(t *testing.T) {
+	k := ring(t, goldenSecret()).active()
+	principal := identify("somebody")
+	sc := serverScope("tenant", &tls.Config{ClientAuth: tls.RequireAnyClientCert, Certificates: []tls.Certificate{{Certificate: [][]byte{{1, 2, 3}}}}})
+	got := map[string][]byte{}
+	for what, n := range map[string]name{
+		"principal": k.name(ofPrincipal, principal[:]), "server name": k.name(ofServerName, []byte(host)),
+		"everything": k.everything, "handle": k.name("handle", goldenID[:]), "lineage": k.name("lineage", goldenID[:]),
+		"scope tag": k.name("scope", goldenScope[:]),
+	} {
+		got[what] = n[:]
+	}
+	got["scope"] = sc.sum[:]
+	got["export key"] = k.export
+	for what, want := range goldenNames {
+		if hex.EncodeToString(got[what]) != want {
+			t.Errorf("%q: %q,", what, hex.EncodeToString(got[what]))
+		}
+	}
+}
+
+var goldenNames = map[string]string{
+	"principal":   "1b4eead25722a7ede7c99db4eaddc648",
+	"server name": "3c0ed6d82d9cc308c636e708825d0086",
+	"everything":  "7a8ab0067aa62121db356aae32e84a4c",
+	"handle":      "d61f01c6ca5ef72e6796165b52a216c3",
+	"lineage":     "a1a706dcc82c0e8acc8c0fc0ee394211",
+	"scope tag":   "225bc0328614e81630219d6a182e2662",
+	"scope":       "b56a20b7359f7c838a3aa9582ab90753eb535494c58f41d80aa7bc9bbfa9db93",
+	"export key":  "772dd7eeb28530a4b0e040d9a28856ab4c98c4992fdf2b49191832618f4e9037",
+}
+
+// Whatever the first bytes become in a later version, this one counts it as a miss.
+func TestEveryOtherVersionIsAMiss(t *testing.T) {
+	k := ring(t, goldenSecret())
+	w := newWorld(t, ServerConfig{Keyring: k})
+	m := capture(t, w, w.client(tls.VersionTLS13))
+	for v := range 256 {
+		h := goldenHandle.seal(k.active())
+		if h[0] = byte(v); v != formatHandle {
+			if _, _, err := k.openHandle(h); err == nil {
+				t.Errorf("a handle of version %d opens", v)
+			}
+			if w.unwrapped(h, m) != nil {
+				t.Errorf("a ticket of format %d is resumed", v)
+			}
+		}
+		sealed := readGolden(t, "record-v1-tls13.hex")
+		if sealed[0] = byte(v); v != sealVersion {
+			if _, err := k.openRecord(sealed, goldenID, goldenScope, host); err != errVersion {
+				t.Errorf("a record of version %d: %v; want %v", v, err, errVersion)
+			}
+		}
+		inner := append([]byte{byte(v)}, make([]byte, recordHeader+100)...)
+		if v != recordVersion {
+			if err := new(record).decode(inner); err != errVersion {
+				t.Errorf("a record of inner version %d: %v; want %v", v, err, errVersion)
+			}
+		}
+	}
+}

@@ -1,0 +1,285 @@
+package tlscache
+
+import (
+	"crypto/tls"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/sessioncache/sessioncache/session"
+)
+
+// number returns the number of the promise with TLS_FULL set, as in make soak, and a smaller one else.
+func number(promised, small int) int {
+	if os.Getenv("TLS_FULL") != "" {
+		return promised
+	}
+	return small
+}
+
+// stores are the two kinds that a Server tells apart.
+func stores(t *testing.T, f func(t *testing.T, cfg ServerConfig)) {
+	t.Run("memory", func(t *testing.T) { f(t, ServerConfig{}) })
+	t.Run("remote", func(t *testing.T) {
+		f(t, ServerConfig{Store: remote{newMemory(t, session.MemoryConfig{})}, Keyring: ring(t, secret(1)), Budget: long})
+	})
+}
+
+func TestRevokePrincipalEndsStoredSessionsThoseBeingStoredAndTheirDescendants(t *testing.T) {
+	stores(t, func(t *testing.T, cfg ServerConfig) {
+		versions(t, func(t *testing.T, version uint16) {
+			w := newWorld(t, cfg)
+			mutual(w.ca)(w.server)
+			if err := w.Install(w.server); err != nil {
+				t.Fatal(err)
+			}
+			mine, others := w.ca.issue(t), w.ca.issue(t)
+			n := number(1000, 60)
+
+			var clients []*tls.Config
+			for i := range n {
+				c := w.mtls(version, mine)
+				w.want("first", c, false)
+				if i%2 == 0 {
+					w.want("descendant", c, true)
+				}
+				clients = append(clients, c)
+			}
+			other := w.mtls(version, others)
+			w.want("another principal's first", other, false)
+
+			// As many more are stored, and resumed, while the revocation runs.
+			var stored atomic.Int64
+			var returned atomic.Bool
+			var mu sync.Mutex
+			var storing sync.WaitGroup
+			for range 4 {
+				storing.Go(func() {
+					for stored.Add(1) <= int64(n) {
+						c := w.mtls(version, mine)
+						for range 2 {
+							if _, _, err := connect(w.server, c); err != nil {
+								t.Error(err)
+							}
+						}
+						if !returned.Load() { // all of it happened before
+							mu.Lock()
+							clients = append(clients, c)
+							mu.Unlock()
+						}
+					}
+				})
+			}
+			for stored.Load() < int64(n/2) {
+				connect(w.server, w.mtls(version, others))
+			}
+			if err := w.RevokePrincipal(t.Context(), principalOf(t, mine)); err != nil {
+				t.Fatal(err)
+			}
+			returned.Store(true)
+			storing.Wait()
+
+			if len(clients) < n+n/4 {
+				t.Errorf("only %d sessions were stored before RevokePrincipal returned; want about %d", len(clients), n+n/2)
+			}
+			for _, c := range clients {
+				w.want("revoked", c, false)
+			}
+			w.want("what it got in a new handshake", clients[0], true)
+			w.want("another principal", other, true)
+			t.Logf("revoked %d sessions, %d of them stored meanwhile", len(clients), len(clients)-n)
+		})
+	})
+}
+
+// The descendant of a session that was found before the revocation and is wrapped after it.
+func TestRevocationReachesConnectionsBetweenUnwrapAndWrap(t *testing.T) {
+	stores(t, func(t *testing.T, cfg ServerConfig) {
+		versions(t, func(t *testing.T, version uint16) {
+			for what, revoke := range map[string]func(w *world) error{
+				"principal":   func(w *world) error { return w.RevokePrincipal(t.Context(), "somebody") },
+				"server name": func(w *world) error { return w.RevokeServerName(t.Context(), "HOST.example.") },
+				"all":         func(w *world) error { return w.RevokeAll(t.Context()) },
+			} {
+				t.Run(what, func(t *testing.T) {
+					cfg := cfg
+					if what == "principal" {
+						cfg.Principal = func(tls.ConnectionState) string { return "somebody" }
+					}
+					w := newWorld(t, cfg)
+					m := capture(t, w, w.client(version))
+					ticket := w.wrapped(m)
+					if w.unwrapped(ticket, m) == nil {
+						t.Fatal("a new session is not found")
+					}
+					if err := revoke(w); err != nil {
+						t.Fatal(err)
+					}
+					reason := MissRevoked
+					if cfg.Store == nil && version == tls.VersionTLS12 && what != "all" {
+						reason = MissGone // it is the session itself, and memory gave it up
+					}
+					w.wantMiss("the descendant", w.wrapped(m.resumed()), m, reason)
+					if w.unwrapped(w.wrapped(m), m) == nil {
+						t.Error("a session of a handshake after the revocation is not found")
+					}
+				})
+			}
+		})
+	})
+}
+
+func TestRevocationOfOnesDoesNotReachOthers(t *testing.T) {
+	w := newWorld(t, ServerConfig{Principal: func(cs tls.ConnectionState) string { return "of " + cs.ServerName }})
+	m := capture(t, w, w.client(tls.VersionTLS13))
+	other := m
+	other.cs.ServerName = "other.example"
+	ticket, otherTicket := w.wrapped(m), w.wrapped(other)
+	if err := errors.Join(w.RevokePrincipal(t.Context(), "of other.example"), w.RevokeServerName(t.Context(), "")); err != nil {
+		t.Fatal(err)
+	}
+	if w.unwrapped(ticket, m) == nil || w.unwrapped(otherTicket, other) != nil {
+		t.Errorf("want the session of one principal to be found and the other not; misses %v", w.misses())
+	}
+	if err := w.RevokeServerName(t.Context(), "third.example"); err != nil {
+		t.Fatal(err)
+	}
+	if w.unwrapped(ticket, m) == nil {
+		t.Error("revoking another server name ended the session")
+	}
+	if err := w.RevokePrincipal(t.Context(), ""); err == nil {
+		t.Error("RevokePrincipal of an empty principal: no error")
+	}
+}
+
+func TestRevocationGivesMemoryBack(t *testing.T) {
+	store := newMemory(t, session.MemoryConfig{})
+	principal := ""
+	w := newWorld(t, ServerConfig{Store: store, Principal: func(tls.ConnectionState) string { return principal }})
+	m := capture(t, w, w.client(tls.VersionTLS13))
+	fill := func() {
+		for range 100 {
+			w.wrapped(m)
+		}
+	}
+	size := func(what string, want int) {
+		if n, err := store.Size(t.Context()); n != want || err != nil {
+			t.Errorf("%s: the store has %d sessions, %v; want %d", what, n, err, want)
+		}
+	}
+	fill()
+	if err := w.RevokeServerName(t.Context(), host); err != nil {
+		t.Fatal(err)
+	}
+	size("after RevokeServerName", 0)
+	principal = "somebody"
+	fill()
+	if err := w.RevokePrincipal(t.Context(), "somebody"); err != nil {
+		t.Fatal(err)
+	}
+	size("after RevokePrincipal", 0)
+}
+
+func TestRevocationEndsFallbackTickets(t *testing.T) {
+	versions(t, func(t *testing.T, version uint16) {
+		store := &faulty{Store: newMemory(t, session.MemoryConfig{})}
+		cfg := ServerConfig{Store: store, Keyring: ring(t, secret(1)), Budget: long,
+			Principal: func(tls.ConnectionState) string { return "somebody" }}
+		w := newWorld(t, cfg)
+		other := newServer(t, cfg) // a process that shares Store and secrets
+		elsewhere := w.server.Clone()
+		elsewhere.WrapSession, elsewhere.UnwrapSession = nil, nil
+		if err := other.Install(elsewhere); err != nil {
+			t.Fatal(err)
+		}
+		client := w.client(version)
+		store.set(down)
+		w.want("first", client, false)
+		w.want("with a fallback ticket", client, true)
+		store.set(nil)
+		if !resumes(t, elsewhere, client) {
+			t.Error("the other process does not know the fallback ticket; the test shows nothing")
+		}
+		store.set(down)
+		w.want("with a fallback ticket again", client, false) // the store knew a handle in between
+		w.want("with a fallback ticket again", client, true)
+		store.set(nil)
+		held := client.ClientSessionCache
+		client.ClientSessionCache = keepGet{held}
+		if err := other.RevokePrincipal(t.Context(), "somebody"); err != nil {
+			t.Fatal(err)
+		}
+		w.want("revoked by another process", client, false)
+		if got := w.misses()[MissRevoked]; got != 1 {
+			t.Errorf("misses: %v; want 1 for revoked", w.misses())
+		}
+		// The one that revoked knows it without the Store.
+		store.set(down)
+		if resumes(t, elsewhere, client) {
+			t.Error("a revoked fallback ticket resumes where it was revoked, while the store is down")
+		}
+	})
+}
+
+// keepGet returns what its cache has and stores nothing.
+type keepGet struct{ tls.ClientSessionCache }
+
+func (keepGet) Put(string, *tls.ClientSessionState) {}
+
+func TestProcessesThatShareAStoreSeeEachOthersRevocations(t *testing.T) {
+	for what, revoke := range map[string]func(s *Server) error{
+		"principal":   func(s *Server) error { return s.RevokePrincipal(t.Context(), "somebody") },
+		"server name": func(s *Server) error { return s.RevokeServerName(t.Context(), host) },
+		"all":         func(s *Server) error { return s.RevokeAll(t.Context()) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			// The other is ahead in the rotation: both know both secrets.
+			memory := newMemory(t, session.MemoryConfig{})
+			config := func(k *Keyring) ServerConfig {
+				return ServerConfig{Store: remote{memory}, Keyring: k, Budget: long,
+					Principal: func(tls.ConnectionState) string { return "somebody" }}
+			}
+			w := newWorld(t, config(ring(t, secret(1), secret(2))))
+			other := newServer(t, config(ring(t, secret(2), secret(1))))
+			m := capture(t, w, w.client(tls.VersionTLS13))
+			ticket := w.wrapped(m)
+			if w.unwrapped(ticket, m) == nil {
+				t.Fatal("a new session is not found")
+			}
+			if err := revoke(other); err != nil {
+				t.Fatal(err)
+			}
+			w.wantMiss("revoked elsewhere", w.wrapped(m.resumed()), m, MissRevoked)
+		})
+	}
+}
+
+func TestRevocationThatTheStoreDoesNotTakeIsAnErrorAndHoldsHere(t *testing.T) {
+	store := &faulty{Store: newMemory(t, session.MemoryConfig{})}
+	w := newWorld(t, ServerConfig{Store: store, Keyring: ring(t, secret(1)), Budget: long})
+	m := capture(t, w, w.client(tls.VersionTLS13))
+	ticket := w.wrapped(m)
+	for what, how := range map[string]fault{"down": down, "panics": panics} {
+		store.set(how)
+		if err := w.RevokeAll(t.Context()); err == nil {
+			t.Errorf("%s: RevokeAll: no error", what)
+		}
+	}
+	store.set(nil)
+	w.wantMiss("revoked", ticket, m, MissRevoked)
+}
+
+// Where the session can be read and its watermarks cannot, it might be revoked.
+func TestWatermarksThatCannotBeReadAreAMiss(t *testing.T) {
+	memory := newMemory(t, session.MemoryConfig{})
+	w := newWorld(t, ServerConfig{Store: remote{memory}, Keyring: ring(t, secret(1)), Budget: long})
+	m := capture(t, w, w.client(tls.VersionTLS13))
+	ticket := w.wrapped(m)
+	k := w.keyring.active()
+	if err := memory.Update(t.Context(), watermarkKey(k.everything), []byte("garbage"), DefaultTTL); err != nil {
+		t.Fatal(err)
+	}
+	w.wantMiss("unreadable watermark", ticket, m, MissMalformed)
+}
