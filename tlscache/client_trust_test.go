@@ -50,9 +50,9 @@ func trustConfigs(t *testing.T, p *peer) map[string]*tls.Config {
 	}
 }
 
-// crossings returns for every ordered pair of Configs whether the second resumes, and whether
+// clientCrossings returns for every ordered pair of Configs whether the second resumes, and whether
 // it is offered, a session of the first.
-func crossings(t *testing.T, p *peer, share func() (install func(*tls.Config), offered func() uint64)) (resumed, offered []string) {
+func clientCrossings(t *testing.T, p *peer, share func() (install func(*tls.Config), offered func() uint64)) (resumed, offered []string) {
 	t.Helper()
 	configs := trustConfigs(t, p)
 	for from, fromConfig := range configs {
@@ -81,7 +81,7 @@ func crossings(t *testing.T, p *peer, share func() (install func(*tls.Config), o
 
 func TestNoSessionCrossesATrustBoundary(t *testing.T) {
 	p := startPeer(t, func(cfg *tls.Config) { cfg.ClientAuth = tls.RequestClientCert })
-	resumed, offered := crossings(t, p, func() (func(*tls.Config), func() uint64) {
+	resumed, offered := clientCrossings(t, p, func() (func(*tls.Config), func() uint64) {
 		c := newTestClient(t, ClientConfig{})
 		return func(cfg *tls.Config) {
 			if err := c.Install(cfg); err != nil {
@@ -93,7 +93,7 @@ func TestNoSessionCrossesATrustBoundary(t *testing.T) {
 		t.Errorf("sessions crossed: %q; were offered across: %q; want none", resumed, offered)
 	}
 
-	lru, _ := crossings(t, p, func() (func(*tls.Config), func() uint64) {
+	lru, _ := clientCrossings(t, p, func() (func(*tls.Config), func() uint64) {
 		shared := tls.NewLRUClientSessionCache(0)
 		return func(cfg *tls.Config) { cfg.ClientSessionCache = shared }, func() uint64 { return 0 }
 	})

@@ -128,6 +128,7 @@ func TestProbeTellsWhetherAndHowAServerResumes(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // they wait for tickets most of the time
 			rep, table, code := probed(t, tt.change)
 			if code != tt.code || rep.Resumes != (tt.code == exitOK) {
 				t.Errorf("exit status %d, resumes %v; want %d", code, rep.Resumes, tt.code)
