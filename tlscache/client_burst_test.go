@@ -3,27 +3,12 @@ package tlscache
 import (
 	"crypto/tls"
 	"net"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 )
 
 // burst is how many connections are opened at once.
 const burst = 64
-
-// rounds is how often tests of chance repeat. TLS_ROUNDS makes it more.
-func rounds(t *testing.T) int {
-	v := os.Getenv("TLS_ROUNDS")
-	if v == "" {
-		return 5
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 {
-		t.Fatalf("TLS_ROUNDS is %q; want a number of at least 1", v)
-	}
-	return n
-}
 
 // openTogether does n handshakes at once and reads from none before all are done, so that
 // no ticket comes in between. It reports how many resumed.
@@ -72,7 +57,7 @@ func TestABurstResumesFromTwoTickets(t *testing.T) {
 		if singleUse {
 			want = 2
 		}
-		for range rounds(t) {
+		for range number(500, 5) {
 			c := newTestClient(t, ClientConfig{SingleUse: singleUse})
 			cfg := p.installed(t, c)
 			openTogether(t, p, cfg, 2)

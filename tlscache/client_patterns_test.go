@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -198,20 +196,8 @@ var patterns = []struct {
 // patternCapacity is the bound of each cache, in sessions.
 const patternCapacity = 32
 
-// patternVisits is how long each pattern runs. TLS_VISITS makes it longer.
-func patternVisits(t *testing.T) int {
-	if v := os.Getenv("TLS_VISITS"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 100 {
-			t.Fatalf("TLS_VISITS is %q; want a number of at least 100", v)
-		}
-		return n
-	}
-	return 100
-}
-
 func TestMoreResumesThanWithTheBuiltInLRUInEveryPattern(t *testing.T) {
-	visits := patternVisits(t)
+	visits := number(3200, 100)
 	roots := newAuthority(t, "patterns' CA")
 	leaf := roots.issue(t, testName, "*.many.test")
 	var table strings.Builder

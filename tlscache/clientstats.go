@@ -24,9 +24,9 @@ type ClientStats struct {
 	// coming from a server whose tickets keep making handshakes fail.
 	Stored, Refused uint64
 
-	// Held are the tickets held now; Expired and Evicted those that left unused, at their
-	// deadline or for a bound. 0 with a Store.
-	Held             int
+	// Held are the tickets held now. 0 with a Store.
+	Held int
+	// Expired and Evicted left unused, at their deadline or for a bound. 0 with a Store.
 	Expired, Evicted uint64
 
 	// Exported and Imported are tickets. LeftOut are those that Export left out since their
