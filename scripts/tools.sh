@@ -29,6 +29,8 @@ check() {
 	need go golang-go -- command -v go
 	need make make -- command -v make
 	need 'gcc with libc headers, for the race detector' gcc libc6-dev -- compiles_c
+	need 'openssl, for interop' openssl -- command -v openssl
+	need 'curl, for interop' curl -- command -v curl
 	# Servers that later parts test against go here: need redis-server redis-server -- command -v redis-server
 }
 

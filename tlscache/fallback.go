@@ -74,7 +74,7 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 func (o *offer) ticketRevoked(r *record) bool {
 	s := o.s
 	names := o.marks(o.handleOf(r))
-	if s.marks.covers(names, r.auth) {
+	if s.keyring.marks.covers(names, r.auth) {
 		return true
 	}
 	if s.local != nil {
@@ -111,7 +111,7 @@ func (in *installation) findForeign(identity []byte, cs tls.ConnectionState) *tl
 	}
 	// What is wrapped next on this connection begins a line of its own, unless it is one of
 	// which we ought to know when its client last proved who it is.
-	now := s.clock.stamp()
+	now := s.keyring.clock.stamp()
 	if cs.Version >= tls.VersionTLS13 {
 		s.notes.add(keyOf(principalID{}, normalName(cs.ServerName)), now, time.Now())
 	} else if l := lineage(state); l != nil {

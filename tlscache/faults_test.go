@@ -77,6 +77,7 @@ func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
 					synctest.Wait()
 					w.resumes(client) // what it has may not have been stored
 					w.want("after the fault", client, true)
+					synctest.Wait() // an answer comes before its goroutine has ended
 					if st := w.Stats().Store; st.BreakerOpen || st.InFlight != 0 {
 						t.Errorf("after the fault: %+v; want the breaker closed and nothing in flight", st)
 					}

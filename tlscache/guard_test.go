@@ -3,6 +3,7 @@ package tlscache
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,8 +68,8 @@ func TestGuardCountsWhatWentWrong(t *testing.T) {
 func TestGuardLeavesAFailingStoreAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(64)
-		calls := 0
-		slow := func(ctx context.Context) (int, error) { calls++; <-ctx.Done(); return 0, ctx.Err() }
+		var calls atomic.Int64
+		slow := func(ctx context.Context) (int, error) { calls.Add(1); <-ctx.Done(); return 0, ctx.Err() }
 		for range breakerCalls {
 			_, _ = guarded(g, time.Millisecond, slow)
 		}
@@ -78,18 +79,18 @@ func TestGuardLeavesAFailingStoreAlone(t *testing.T) {
 				t.Fatalf("guarded: %v; want %v", err, errOpen)
 			}
 		}
-		if took := time.Since(begin); took != 0 || calls != breakerCalls {
-			t.Errorf("10000 calls took %v and reached the store %d times; want 0, %d", took, calls, breakerCalls)
+		if took := time.Since(begin); took != 0 || calls.Load() != breakerCalls {
+			t.Errorf("10000 calls took %v and reached the store %d times; want 0, %d", took, calls.Load(), breakerCalls)
 		}
 		time.Sleep(2 * breakerPause)
 		begin = time.Now()
-		probed := false
-		probe := func(context.Context) (int, error) { probed = true; return 1, nil }
+		var probed atomic.Bool
+		probe := func(context.Context) (int, error) { probed.Store(true); return 1, nil }
 		if _, err := guarded(g, time.Millisecond, probe); !errors.Is(err, errOpen) || time.Since(begin) != 0 {
 			t.Errorf("the probe: %v after %v; want %v at once, for no handshake waits for a probe", err, time.Since(begin), errOpen)
 		}
 		synctest.Wait()
-		if !probed {
+		if !probed.Load() {
 			t.Error("the store was not probed")
 		}
 		if g.breaker.isOpen() {

@@ -53,6 +53,11 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(s)), ni
 type Keyring struct {
 	replacing sync.Mutex
 	set       atomic.Pointer[keySet]
+
+	// Servers of one process that share a Keyring resume each other's sessions, so they must know
+	// each other's revocations, and what came before what.
+	marks watermarks
+	clock clock
 }
 
 // A keySet is the state of a Keyring at one time. It is immutable.

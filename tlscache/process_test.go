@@ -194,7 +194,11 @@ func TestHandlesOfOneProcessResumeInAnother(t *testing.T) {
 			if err := rpcs.RegisterName("Store", &rpcStore{newMemory(t, session.MemoryConfig{})}); err != nil {
 				t.Fatal(err)
 			}
-			go rpcs.Accept(store)
+			go func() {
+				for c, err := store.Accept(); err == nil; c, err = store.Accept() {
+					go rpcs.ServeConn(c)
+				}
+			}()
 
 			w := newWorld(t, ServerConfig{}) // for its authority and clients
 			i := instance{StoreAddr: store.Addr().String(), Secret: secret(1).Bytes, SingleUse: single}

@@ -101,9 +101,7 @@ type Server struct {
 	ownsIt  bool
 	keyring *Keyring
 
-	clock clock
 	guard *guard
-	marks watermarks
 	notes *notes
 	// tls12 holds what WrapSession needs of a TLS 1.2 session that is being resumed, by its lineage.
 	tls12  *fastcache.Cache[resumed12]

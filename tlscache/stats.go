@@ -63,9 +63,11 @@ type ServerStats struct {
 	Full, Resumed uint64
 
 	// Offered are the tickets that clients offered, Found those that named a session which
-	// crypto/tls was given, and Misses the others, and those that crypto/tls declined.
+	// crypto/tls was given.
 	Offered, Found uint64
-	Misses         map[MissReason]uint64
+
+	// Misses are the offered tickets that did not resume, by reason; every reason is there.
+	Misses map[MissReason]uint64
 
 	// What clients got as their ticket: the handle of a session that was stored; a new handle
 	// of a stored TLS 1.2 session; a sealed record, because the Store failed; a ticket of the

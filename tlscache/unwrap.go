@@ -143,7 +143,7 @@ func (o *offer) lookup(h handle) (*record, MissReason) {
 	if !ok || r.scope != o.scope || r.server != o.server {
 		return nil, MissMalformed // not what we stored
 	}
-	if s.marks.some.Load() && s.marks.covers(o.marks(h), r.auth) {
+	if s.keyring.marks.some.Load() && s.keyring.marks.covers(o.marks(h), r.auth) {
 		if !o.single {
 			_ = s.store.Delete(context.Background(), key) // it only takes up room
 		}
@@ -197,7 +197,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 	if err != nil {
 		return nil, MissMalformed // left where it is: the fault may be ours
 	}
-	if r.auth <= mark || s.marks.covers(names, r.auth) {
+	if r.auth <= mark || s.keyring.marks.covers(names, r.auth) {
 		return nil, MissRevoked
 	}
 	return r, 0
@@ -220,7 +220,7 @@ func (s *Server) highest(ctx context.Context, names []name) (int64, error) {
 
 // refuse returns why a record may not be resumed now.
 func (o *offer) refuse(r *record) MissReason {
-	now := max(o.now.UnixNano(), o.s.clock.last.Load()) // the wall clock may have stepped back
+	now := max(o.now.UnixNano(), o.s.keyring.clock.last.Load()) // the wall clock may have stepped back
 	switch {
 	case r.flags&flagBounded != 0 && now-r.auth >= int64(o.s.cfg.MaxAuthAge):
 		return MissAuthAge

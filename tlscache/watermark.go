@@ -96,22 +96,22 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 	if s.closed.Load() {
 		return errServerClosed
 	}
-	begin := s.clock.stamp()
-	s.marks.prune(begin)
+	begin := s.keyring.clock.stamp()
+	s.keyring.marks.prune(begin)
 	var errs []error
 	ring := s.keyring.set.Load().all
 	for _, k := range ring {
 		n := w.name(k)
-		s.marks.raise(n, begin)
+		s.keyring.marks.raise(n, begin)
 		if s.local == nil {
 			errs = append(errs, s.publish(ctx, k, n, begin))
 		}
 	}
 	s.sweep(ctx, w, ring)
 	// Once more, for what was being stored while the Store was asked: it is not to resume either.
-	end := s.clock.stamp()
+	end := s.keyring.clock.stamp()
 	for _, k := range ring {
-		s.marks.raise(w.name(k), end)
+		s.keyring.marks.raise(w.name(k), end)
 	}
 	return errors.Join(errs...)
 }

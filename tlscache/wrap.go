@@ -95,7 +95,7 @@ func (i *issue) ticket() []byte {
 		i.lineage = sha256.Sum256(l)
 	}
 	if !i.cs.DidResume {
-		now := s.clock.stamp()
+		now := s.keyring.clock.stamp()
 		return i.store(now, i.now.Add(s.cfg.TTL).UnixNano())
 	}
 	if i.tls13() {
