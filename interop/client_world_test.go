@@ -137,7 +137,11 @@ http {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startForeign(t, port, "nginx", "-p", dir, "-c", file)
+	name := "nginx"
+	if _, err := exec.LookPath(name); err != nil {
+		name = "/usr/sbin/nginx" // where Debian has it, and not everybody's PATH
+	}
+	return startForeign(t, port, name, "-p", dir, "-c", file)
 }
 
 // open does the handshake of one connection. It notes the tickets that it offers on the wire.

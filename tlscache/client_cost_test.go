@@ -150,7 +150,7 @@ func TestAClientCostsLittleBesideAHandshake(t *testing.T) {
 	}
 	share := 100 * float64(ours) / float64(handshake)
 	t.Logf("a Client takes %v of a resumed handshake's %v, %.2f %%", ours, handshake, share)
-	if share > 2 {
+	if share > 2 && !raced {
 		t.Errorf("a Client takes %.2f %% of a resumed handshake; want at most 2", share)
 	}
 }

@@ -110,6 +110,7 @@ func (p *prober) dialOnce(addr string, version uint16, offer *probeSession, wait
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return &probeDial{offered: cache.taken}, err
 	}
+	defer conn.Close() // with a goodbye: servers forget sessions of connections that were cut
 	d := &probeDial{state: conn.ConnectionState(), took: time.Since(begin), offered: cache.taken}
 	d.bytes = tap.sent.Len() + tap.received.Len()
 	if version == tls.VersionTLS13 && wait > 0 {
