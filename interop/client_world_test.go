@@ -2,7 +2,6 @@ package interop
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -276,11 +275,6 @@ func (r *reader) length(size int) int {
 	var b [4]byte
 	copy(b[4-size:], r.skip(size))
 	return int(binary.BigEndian.Uint32(b[:]))
-}
-
-// dialTo returns a DialContext that always reaches the server.
-func (s *foreignServer) dialTo(ctx context.Context, network, _ string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, network, s.addr)
 }
 
 func listen(t *testing.T) net.Listener {
