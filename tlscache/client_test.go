@@ -57,6 +57,34 @@ func TestClientsResumeInEveryVersionAndWay(t *testing.T) {
 	}
 }
 
+func TestClientResumesWithGoServersAndOurs(t *testing.T) {
+	ours := func(cfg *tls.Config) {
+		cfg.WrapSession, cfg.UnwrapSession = nil, nil
+		srv, err := NewServer(ServerConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { srv.Close() })
+		if err := srv.Install(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for name, change := range map[string]func(*tls.Config){"stock": func(*tls.Config) {}, "ours": ours} {
+			p := startPeer(t, func(cfg *tls.Config) {
+				cfg.MaxVersion = version
+				change(cfg)
+			})
+			cfg := p.installed(t, newTestClient(t, ClientConfig{}))
+			for i := range 5 {
+				if resumed, err := p.visit(cfg); err != nil || resumed != (i > 0) {
+					t.Errorf("%s, %s server, visit %d: resumed = %v, error %v; want %v", tls.VersionName(version), name, i, resumed, err, i > 0)
+				}
+			}
+		}
+	}
+}
+
 func TestPutOfAMissingKeyKeepsAllOthers(t *testing.T) {
 	c := newTestClient(t, ClientConfig{MaxSessions: 2})
 	v := c.View("test")
