@@ -92,3 +92,36 @@ func TestStatsNeverNameAHost(t *testing.T) {
 		t.Errorf("Install = %v; want an error without the server's name", err)
 	}
 }
+
+// Trap: whoever declines 0-RTT once by writing into the state that QUICResumeSession shows would
+// decline it for ever, and for all, if the cache handed out its own.
+func TestDecliningEarlyDataOnceDeclinesItOnce(t *testing.T) {
+	roots := newAuthority(t, "QUIC CA")
+	server := &tls.Config{Certificates: []tls.Certificate{roots.issue(t, testName)}, NextProtos: []string{"proto"}, MinVersion: tls.VersionTLS13}
+	for _, way := range []string{"Install", "View"} {
+		c := newTestClient(t, ClientConfig{})
+		cfg := &tls.Config{RootCAs: roots.pool(), ServerName: testName, NextProtos: []string{"proto"}, MinVersion: tls.VersionTLS13}
+		if way == "View" {
+			cfg.ClientSessionCache = c.View("QUIC")
+		} else if err := c.Install(cfg); err != nil {
+			t.Fatal(err)
+		}
+		declining := cfg.Clone()
+		declining.ClientSessionCache = mutating{cfg.ClientSessionCache}
+		if r := quicConnect(t, server, cfg, earlyData); r.resumed {
+			t.Fatalf("%s: the first connection resumed", way)
+		}
+		if _, ok := declining.ClientSessionCache.Get(testName); !ok { // a dial that comes to nothing
+			t.Fatalf("%s: no ticket", way)
+		}
+		if r := quicConnect(t, server, cfg, earlyData); !r.resumed || !r.early || r.rejected {
+			t.Errorf("%s: after a dial that declined: %+v; want resumed, with early data", way, r)
+		}
+		if r := quicConnect(t, server, declining, earlyData); !r.resumed || r.early {
+			t.Errorf("%s: declining: %+v; want resumed, without early data", way, r)
+		}
+		if r := quicConnect(t, server, cfg, earlyData); !r.resumed || !r.early || r.rejected {
+			t.Errorf("%s: and again: %+v; want resumed, with early data", way, r)
+		}
+	}
+}

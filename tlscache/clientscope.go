@@ -21,7 +21,6 @@ const (
 	scopeUnstable   = 1 << iota // it means something in this process only
 	scopeClientCert             // its connections may show a client certificate
 	scopeOfAView                // whether they do is not known
-
 )
 
 // scopeOf returns the scope of a Config. One that has no identity gets a fresh one, which
@@ -49,8 +48,8 @@ func (c *Client) scopeOf(cfg *tls.Config) (string, error) {
 
 // viewScope returns the scope of a View.
 func viewScope(named string) string {
-	b := appendField(nil, []byte("sessioncache view v1"))
-	return scopeKey(sha256.Sum256(append(b, named...)), 0, scopeOfAView)
+	b := appendField(appendField(nil, []byte("sessioncache view v1")), []byte(named))
+	return scopeKey(sha256.Sum256(b), 0, scopeOfAView)
 }
 
 func scopeKey(sum [sha256.Size]byte, roots uint32, flags byte) string {

@@ -23,18 +23,19 @@ const (
 	maxFailures       = 10
 )
 
-// trouble remembers keys whose tickets make handshakes fail although fresh ones keep coming.
-// Safe for concurrent use; it costs one load as long as there is none.
+// trouble remembers keys whose tickets make handshakes fail although fresh ones keep coming,
+// and what else helps to tell what became of an offer. Safe for concurrent use; it costs one load as long as there is none.
 type trouble struct {
 	cache *fastcache.Cache[*troubled]
 }
 
-// A troubled key has failed or declined since it last resumed.
+// A troubled key is one of which something is remembered.
 type troubled struct {
 	failures atomic.Int32
 	skip     atomic.Int32  // tickets to refuse
 	fresh    atomic.Bool   // a ticket was stored since the last failure
 	declined atomic.Uint64 // identity of the ticket that an endpoint did not want
+	missed   atomic.Int32  // handshakes under way, or failed, that had no ticket to offer
 }
 
 func newTrouble() (*trouble, error) {
@@ -94,11 +95,29 @@ func (tr *trouble) refuses(key string) bool {
 	return false
 }
 
-// over forgets the key: a ticket of it was accepted.
+// over forgets the failures of a key: a ticket of it was accepted.
 func (tr *trouble) over(key string) {
-	if tr.cache.Size() > 0 {
-		tr.cache.Delete(fastcache.Key{ID: key})
+	if t := tr.find(key); t != nil {
+		t.failures.Store(0)
+		t.skip.Store(0)
 	}
+}
+
+// miss notes that a handshake begins which has no ticket to offer.
+func (tr *trouble) miss(key string) { tr.findOrMake(key).missed.Add(1) }
+
+// wasMiss reports whether a full handshake may be one that had no ticket to offer.
+func (tr *trouble) wasMiss(key string) bool {
+	t := tr.find(key)
+	if t == nil {
+		return false
+	}
+	for n := t.missed.Load(); n > 0; n = t.missed.Load() {
+		if t.missed.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+	return false
 }
 
 // decline notes that the endpoint did not want a ticket, of which the name may have a copy.

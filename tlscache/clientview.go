@@ -15,7 +15,11 @@ type view struct {
 
 // Get hands out a ticket for a server name. It never returns a nil state and true.
 func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
-	t, why := v.client.pool.take(v.key(sessionKey))
+	key := v.key(sessionKey)
+	t, why := v.client.pool.take(key)
+	if t == nil && v.installed {
+		v.client.trouble.miss(key)
+	}
 	cs := v.client.offer(t, why)
 	return cs, cs != nil
 }
@@ -66,10 +70,12 @@ func (v *view) observe(cs tls.ConnectionState) {
 		v.client.trouble.over(key)
 		return
 	}
-	// A full handshake: whatever of this key was offered before may have been declined. The
-	// connection need not be the one that offered it; then a good ticket goes, and the
-	// next one comes with the connection that used it.
-	v.client.pool.drop(key)
+	// A full handshake, so what this connection offered was declined, if it offered anything.
+	// It need not be the one that did; then a good ticket goes, and the next one comes with
+	// the connection that used it.
+	if !v.client.trouble.wasMiss(key) {
+		v.client.pool.drop(key)
+	}
 }
 
 // offer turns what a pool gave into what crypto/tls takes, or nil, and counts.

@@ -9,7 +9,8 @@ import (
 
 // DialTLSContext connects to addr, which is host:port, and does the handshake with
 // ClientConfig.TLS, verified for the host unless that names a ServerName. It is made to be
-// an http.Transport's DialTLSContext, with ForceAttemptHTTP2 if NextProtos offers h2.
+// an http.Transport's DialTLSContext, with ForceAttemptHTTP2 if NextProtos offers h2. (A
+// Transport does not use it through a proxy; Install reaches there.)
 //
 // It offers a ticket of the very address that answered, so that servers behind one name that
 // share no ticket keys each resume their own; where it has none for the address, a copy of

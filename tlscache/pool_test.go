@@ -291,8 +291,10 @@ func TestADeclinedTicketTakesOlderOnesWithIt(t *testing.T) {
 	}
 	v := cfg.ClientSessionCache
 	full := tls.ConnectionState{ServerName: "a"}
-	puts(t, v, "1", "2")
-	if err := cfg.VerifyConnection(full); err != nil { // of a dial that found no ticket
+	wantGets(t, v, "")
+	puts(t, v, "1", "2", "3-")
+	wantGets(t, v, "3-")
+	if err := cfg.VerifyConnection(full); err != nil { // of the dial that found no ticket
 		t.Fatal(err)
 	}
 	puts(t, v, "3")

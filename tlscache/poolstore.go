@@ -211,7 +211,11 @@ func (p *storePool) update(key string, t *ticket) {
 	p.call(time.Now().Add(p.budget), func(ctx context.Context) error { return p.store.Update(ctx, place, sealed, ttl) })
 }
 
-func (p *storePool) giveBack(key string, t *ticket) { p.update(key, t) }
+func (p *storePool) giveBack(key string, t *ticket) {
+	if p.mark(key, t.slot).handed.Load() { // else a fresh one is in its slot by now
+		p.update(key, t)
+	}
+}
 
 func (p *storePool) strike(key string) {
 	deadline := time.Now().Add(p.budget)
