@@ -14,7 +14,11 @@ import (
 // Clients with a certificate dial every 100 ms: each must do a full handshake every 3 s, and may
 // resume in between.
 func TestMaxAuthAgeBoundsChainsOfResumptions(t *testing.T) {
-	const maxAge, pause, dials = 3 * time.Second, 100 * time.Millisecond, 100
+	const maxAge, pause = 3 * time.Second, 100 * time.Millisecond
+	dials := number(200, 100)
+	if raced {
+		dials = 40
+	}
 	for _, clients := range []int{1, 16} {
 		t.Run(fmt.Sprint(clients, " at once"), func(t *testing.T) {
 			versions(t, func(t *testing.T, version uint16) {

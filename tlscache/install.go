@@ -7,12 +7,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Install makes a server's Config keep its sessions in s: it sets WrapSession and UnwrapSession, and
-// wraps GetConfigForClient where that is set. Everything else stays, so that http.Server and others
+// wraps VerifyConnection, and GetConfigForClient where that is set. Everything else stays, so that http.Server and others
 // may go on to clone and complete cfg. Install before cfg is in use: handshakes that run meanwhile
 // race with it, and clones made earlier keep what they had. Connections that begin later use the
 // Server, also where cfg has served before.
@@ -103,7 +105,10 @@ type installation struct {
 	unstable bool // nothing is stored
 	tags     atomic.Pointer[scopeTag]
 
+	verifies atomic.Bool // verify was called: nobody has replaced it
+
 	// What the Config had before; nil if nothing.
+	verifyBefore func(tls.ConnectionState) error
 	wrapBefore   func(tls.ConnectionState, *tls.SessionState) ([]byte, error)
 	unwrapBefore func([]byte, tls.ConnectionState) (*tls.SessionState, error)
 }
@@ -117,11 +122,36 @@ type scopeTag struct {
 // hook sets the hooks of cfg.
 func (s *Server) hook(cfg *tls.Config, sc scope) {
 	in := &installation{s: s, scope: sc.sum, unstable: sc.unstable != "",
-		wrapBefore: cfg.WrapSession, unwrapBefore: cfg.UnwrapSession}
+		verifyBefore: cfg.VerifyConnection, wrapBefore: cfg.WrapSession, unwrapBefore: cfg.UnwrapSession}
 	if old := installedIn(cfg); old != nil && old.s == s {
 		in.wrapBefore, in.unwrapBefore = old.wrapBefore, old.unwrapBefore
+		// All method values of one method have the same code. Were that to change, a full handshake
+		// would be noted twice, and the second note expire.
+		if reflect.ValueOf(cfg.VerifyConnection).Pointer() == reflect.ValueOf(old.verify).Pointer() {
+			in.verifyBefore = old.verifyBefore
+		}
 	}
-	cfg.WrapSession, cfg.UnwrapSession = in.wrap, in.unwrap
+	cfg.VerifyConnection, cfg.WrapSession, cfg.UnwrapSession = in.verify, in.wrap, in.unwrap
+}
+
+// verify is the VerifyConnection of a Config: the user's. It notes when a client that shows a certificate
+// was let in. A client can hold back the rest of a full handshake for as long as it likes, and a
+// revocation meanwhile must reach the session that is issued at its end.
+func (in *installation) verify(cs tls.ConnectionState) error {
+	before := in.s.keyring.clock.stamp()
+	if in.verifyBefore != nil {
+		if err := in.verifyBefore(cs); err != nil {
+			return err
+		}
+	}
+	if cs.DidResume || len(cs.PeerCertificates) == 0 {
+		return nil
+	}
+	in.verifies.Store(true)
+	if id, known := in.s.principal(cs); known && id != (principalID{}) {
+		in.s.notes.add(lineageKey{principal: id, full: true}, before, time.Now())
+	}
+	return nil
 }
 
 // tag returns the tag of the scope.

@@ -22,12 +22,14 @@ const (
 type lineageKey struct {
 	principal principalID
 	server    string // only where there is no principal
+	full      bool   // not those who resume, but those who showed a certificate
 }
 
 // notes remember, between UnwrapSession and WrapSession of a connection, when the resumed session's
 // client last proved who it is: crypto/tls gives a resumed connection's new session no link to
 // the one it came from. A session issued on resumption inherits that time, or chains of
-// resumptions would never end and descendants would survive a revocation.
+// resumptions would never end and descendants would survive a revocation. Likewise they
+// remember, between VerifyConnection and WrapSession of a full handshake, when it was let in.
 //
 // Of several connections of one key that are between the two, nobody knows which comes first. So
 // none is given a later time than its own: see noted. Notes are safe for concurrent use. The

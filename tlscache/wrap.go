@@ -94,18 +94,25 @@ func (i *issue) ticket() []byte {
 		}
 		i.lineage = sha256.Sum256(l)
 	}
-	if !i.cs.DidResume {
-		now := s.keyring.clock.stamp()
-		return i.store(now, i.now.Add(s.cfg.TTL).UnixNano())
+	if i.cs.DidResume && !i.tls13() {
+		return i.again()
 	}
-	if i.tls13() {
-		auth, ok := s.notes.inherit(keyOf(i.principal, i.server), i.now)
-		if !ok {
-			return s.dead(MissAuthAge)
-		}
-		return i.store(auth, i.now.Add(s.cfg.TTL).UnixNano())
+	auth, ok := i.authenticated()
+	if !ok {
+		return s.dead(MissAuthAge)
 	}
-	return i.again()
+	return i.store(auth, i.now.Add(s.cfg.TTL).UnixNano())
+}
+
+// authenticated returns when the client proved who it is; not ok if nobody knows.
+func (i *issue) authenticated() (auth int64, ok bool) {
+	switch {
+	case i.cs.DidResume:
+		return i.s.notes.inherit(keyOf(i.principal, i.server), i.now)
+	case i.verifies.Load() && len(i.cs.PeerCertificates) > 0 && i.principal != (principalID{}):
+		return i.s.notes.inherit(lineageKey{principal: i.principal, full: true}, i.now)
+	}
+	return i.s.keyring.clock.stamp(), true
 }
 
 // again returns the ticket of a TLS 1.2 session that was resumed: crypto/tls issues one on each
