@@ -132,6 +132,39 @@ func BenchmarkClient(b *testing.B) {
 	})
 }
 
+// BenchmarkFacts compares the two ways to learn the deadline of a session with a long chain.
+func BenchmarkFacts(b *testing.B) {
+	r := newResumer(b)
+	_, state, err := r.cache.cs.ResumptionState()
+	if err != nil {
+		b.Fatal(err)
+	}
+	want, ok := factsOf(state)
+	if !ok || fieldsOfState(state) == nil {
+		b.Fatal("the fields are not read")
+	}
+	b.Run("by=fields", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if got, _ := factsOf(state); got.useBy != want.useBy {
+				b.Fatal("other facts")
+			}
+		}
+	})
+	b.Run("by=Bytes", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			encoded, err := state.Bytes()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if got, _ := decodeFacts(encoded); got.useBy != want.useBy {
+				b.Fatal("other facts")
+			}
+		}
+	})
+}
+
 func TestAClientCostsLittleBesideAHandshake(t *testing.T) {
 	r := newResumer(t)
 	_, state, err := r.cache.cs.ResumptionState()
