@@ -14,7 +14,7 @@ import (
 //
 // It offers a ticket of the very address that answered, so that servers behind one name that
 // share no ticket keys each resume their own; where it has none for the address, a copy of
-// the name's newest one (never with SingleUse). A dial that ctx ends costs no ticket. The
+// the name's newest one (never with SingleUse). A dial that is cancelled costs no ticket. The
 // net.Conn is a *tls.Conn. ClientConfig.HandshakeTimeout bounds the handshake.
 func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
@@ -127,8 +127,8 @@ func (d *dialView) done(ctx context.Context, err error) {
 	switch {
 	case d.offered == nil:
 		return
-	case d.struck && ctx.Err() != nil:
-		// The caller gave up: that says nothing about the ticket. Offered again it would
+	case d.struck && errors.Is(ctx.Err(), context.Canceled) && c.pool.cancelled(d.key, d.offered) <= maxCancelled:
+		// The caller gave up: that says little about the ticket. Offered again it would
 		// be recognised, though, and what single use promises is that it is not.
 		c.stats.failed.Add(1)
 		if !c.cfg.SingleUse && d.key == d.endpoint {

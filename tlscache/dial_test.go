@@ -11,6 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/sessioncache/sessioncache/session"
 )
 
 // dialTo returns a ClientConfig.DialContext that reaches whatever addr says at the time.
@@ -188,7 +191,7 @@ func TestACancelledDialCostsNoTicket(t *testing.T) {
 			DialContext: cancellable(dialTo(func() string { return p.addr })),
 		})
 		wantDial(t, c, false)
-		for range 3 {
+		for range maxCancelled {
 			if err := cancelledDial(c); !errors.Is(err, context.Canceled) {
 				t.Fatalf("dial = %v; want it cancelled", err)
 			}
@@ -197,6 +200,64 @@ func TestACancelledDialCostsNoTicket(t *testing.T) {
 	}
 	if _, twice := p.offers(); twice > 1 {
 		t.Errorf("%d tickets were offered twice; want the one of the default mode", twice)
+	}
+}
+
+func TestACancelledDialGivesItsTicketBack(t *testing.T) {
+	for _, singleUse := range []bool{false, true} {
+		c := newTestClient(t, ClientConfig{SingleUse: singleUse})
+		dial := func() *dialView { return c.newDialView(testName, memAddr{}) }
+		dial().Put("", fakeTicket{label: "1"}.state(t))
+		dial().Put("", fakeTicket{label: "2"}.state(t))
+		cancelled := dial()
+		if got := labelOf(t, cancelled, ""); got != "2" {
+			t.Fatalf("Get = %q; want the newest", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		cancelled.Put("", nil) // as crypto/tls does when the handshake ends
+		cancelled.done(ctx, context.Canceled)
+		want := "2"
+		if singleUse {
+			want = "1"
+		}
+		if got := labelOf(t, dial(), ""); got != want {
+			t.Errorf("SingleUse %v: Get after a cancelled dial = %q; want %q", singleUse, got, want)
+		}
+	}
+}
+
+// A server that never answers a ticket, and callers who cancel after a while: the next dial
+// must not wait for it again for ever.
+func TestATicketThatIsNeverAnsweredIsGivenUp(t *testing.T) {
+	p := startPeer(t, nil)
+	var c *Client
+	for _, store := range []session.Indexed{newTestStore(t), nil} {
+		cfg := ClientConfig{TLS: p.config(), DialContext: cancellable(dialTo(func() string { return p.addr }))}
+		if store != nil {
+			cfg.Store, cfg.Budget = store, time.Minute
+		}
+		c = newTestClient(t, cfg)
+		wantDial(t, c, false)
+		for range maxCancelled + 1 {
+			if err := cancelledDial(c); !errors.Is(err, context.Canceled) {
+				t.Fatalf("dial = %v; want it cancelled", err)
+			}
+		}
+		wantDial(t, c, false)
+	}
+
+	expired, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	d := c.newDialView(testName, memAddr{})
+	d.Put("", fakeTicket{label: "1"}.state(t))
+	if got := labelOf(t, d, ""); got != "1" {
+		t.Fatalf("Get = %q; want the ticket", got)
+	}
+	d.Put("", nil)
+	d.done(expired, context.DeadlineExceeded)
+	if got := labelOf(t, c.newDialView(testName, memAddr{}), ""); got == "1" {
+		t.Error("a ticket is offered again after a dial that ran out of time")
 	}
 }
 

@@ -11,6 +11,11 @@ import (
 	"github.com/sessioncache/sessioncache/fastcache"
 )
 
+// maxCancelled is how many dials that offered one ticket may be cancelled before it is taken
+// for the cause: a server that never answers it looks just like that, and what waits longer
+// than a caller's patience must not wait for ever.
+const maxCancelled = 2
+
 // A pool holds the tickets of a client by key: {scope, server name} or {scope, server name,
 // address}. A key has up to PerKey tickets of TLS 1.3, or one of TLS 1.2. All methods are
 // safe for concurrent use, and none waits beyond the budget of the store.
@@ -26,7 +31,9 @@ type pool interface {
 	// the other kind of TLS version, and an older mirror; and it ends a row of strikes.
 	put(key string, t *ticket)
 
-	// giveBack is put for a ticket that a cancelled dial has used: it tells nothing new.
+	// cancelled notes that a dial which offered a ticket was cancelled, and returns how many
+	// have been. giveBack is put for such a ticket: it tells nothing new.
+	cancelled(key string, t *ticket) int32
 	giveBack(key string, t *ticket)
 
 	// strike removes the tickets of a key that were handed out and are still held. The
@@ -190,6 +197,8 @@ func placeOf(key string, t *ticket) fastcache.Key {
 	return fastcache.Key{Partial: key, ID: string(id[:])}
 }
 
+func (p *memoryPool) cancelled(_ string, t *ticket) int32 { return t.cancelled.Add(1) }
+
 func (p *memoryPool) giveBack(key string, t *ticket) {
 	if t.claim() { // else it had stayed, and a fresh one takes its place
 		p.restore(key, t)
@@ -203,6 +212,7 @@ func (p *memoryPool) restore(key string, t *ticket) {
 		sequence: t.sequence, place: t.place, mirror: t.mirror,
 	}
 	again.handed.Store(t.handed.Load())
+	again.cancelled.Store(t.cancelled.Load())
 	p.insert(key, again)
 }
 

@@ -36,6 +36,7 @@ type storePool struct {
 // slotMarks are what this process knows of a slot.
 type slotMarks struct {
 	handed, struck atomic.Bool
+	cancelled      atomic.Int32
 	old            bool // holds a ticket of TLS 1.2, by this process
 }
 
@@ -209,6 +210,10 @@ func (p *storePool) update(key string, t *ticket) {
 		return
 	}
 	p.call(time.Now().Add(p.budget), func(ctx context.Context) error { return p.store.Update(ctx, place, sealed, ttl) })
+}
+
+func (p *storePool) cancelled(key string, t *ticket) int32 {
+	return p.mark(key, t.slot).cancelled.Add(1)
 }
 
 func (p *storePool) giveBack(key string, t *ticket) {

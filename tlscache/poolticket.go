@@ -40,6 +40,8 @@ type ticket struct {
 	exposed atomic.Bool // its key's newest once a newer one had been taken
 	struck  atomic.Bool // survived a strike, and no ticket came since
 	claimed atomic.Bool // somebody removes or replaces it
+
+	cancelled atomic.Int32 // dials that offered it and were cancelled; slotMarks has it for a Store
 }
 
 // newTicket returns the ticket in what crypto/tls wants to store, or nil if it cannot be used
