@@ -1,6 +1,7 @@
 package tlscache
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"os"
@@ -285,4 +286,24 @@ func TestWatermarksThatCannotBeReadAreAMiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.wantMiss("unreadable watermark", ticket, m, MissMalformed)
+}
+
+// A slow Store is asked while RevokeAll runs; what is authenticated meanwhile is not to resume either.
+func TestRevocationHoldsFromItsReturnOn(t *testing.T) {
+	store := &faulty{Store: newMemory(t, session.MemoryConfig{})}
+	w := newWorld(t, ServerConfig{Store: store, Keyring: ring(t, secret(1)), Budget: long})
+	m := capture(t, w, w.client(tls.VersionTLS13))
+	var meanwhile []byte
+	store.set(func(context.Context) ([]byte, error) {
+		store.set(nil)
+		meanwhile = w.wrapped(m)
+		return nil, nil
+	})
+	if err := w.RevokeAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.wantMiss("stored while RevokeAll ran", meanwhile, m, MissRevoked)
+	if w.unwrapped(w.wrapped(m), m) == nil {
+		t.Error("what is stored after RevokeAll is not found")
+	}
 }

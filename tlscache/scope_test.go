@@ -104,3 +104,20 @@ func TestPoolsAreToldApartByWhatTheyHold(t *testing.T) {
 		t.Errorf("remembers %d pools; want at most %d", len(r.mu.pools), maxPools)
 	}
 }
+
+func TestPoolsInstalledAreToldApart(t *testing.T) {
+	one, two := newAuthority(t, "one subject"), newAuthority(t, "one subject")
+	s := newServer(t, ServerConfig{})
+	scopes := map[[32]byte]bool{}
+	for _, ca := range []*authority{one, two, one} {
+		cfg := &tls.Config{}
+		mutual(ca)(cfg)
+		if err := s.Install(cfg); err != nil {
+			t.Fatal(err)
+		}
+		scopes[installedIn(cfg).scope] = true
+	}
+	if len(scopes) != 2 {
+		t.Errorf("two pools, one of them twice, make %d scopes; want 2", len(scopes))
+	}
+}
