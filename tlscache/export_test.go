@@ -269,6 +269,7 @@ func TestNothingIsImportedFromADamagedFile(t *testing.T) {
 	for n := range plain {
 		refused("sealed and cut short inside", exportFile(t, keyring, plain[:n]), cfg, ErrImportFormat)
 	}
+	refused("sealed with a tail inside", exportFile(t, keyring, append(bytes.Clone(plain), 0)), cfg, ErrImportFormat)
 	imports(t, c, file, cfg)
 	wantGets(t, c.View("test"), "3", "2", "1")
 }

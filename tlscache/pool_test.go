@@ -364,3 +364,45 @@ func TestMirrorsGoFirst(t *testing.T) {
 		}
 	}
 }
+
+// Whoever has seen a ticket before another took its place, and removes it now, must not
+// remove the other.
+func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
+	c := newTestClient(t, ClientConfig{})
+	v, p := c.View("test"), c.pool.(*memoryPool)
+	key := v.(*view).key("a")
+	puts(t, v, "used")
+	used, _ := p.take(key)
+	puts(t, v, "fresh")
+	for _, remove := range []func(){
+		func() { p.discard(key, used) },
+		func() { p.giveBack(key, used) },
+		func() { p.remove(key, used) },
+	} {
+		remove()
+		if fresh, _ := p.peek(key); fresh == nil || string(fresh.label) != "fresh" {
+			t.Fatalf("the key has %v; want the fresh ticket", fresh)
+		}
+	}
+}
+
+// Each of two tickets that come at once may take the place of the one that was used, and
+// neither may take that of the other.
+func TestTicketsThatComeTogetherAllStay(t *testing.T) {
+	c := newTestClient(t, ClientConfig{})
+	v := c.View("test")
+	for round := range 2000 {
+		c.Flush()
+		puts(t, v, "used")
+		wantGets(t, v, "used")
+		var puts sync.WaitGroup
+		for i := range 3 {
+			fresh := fakeTicket{label: fmt.Sprint("fresh ", i)}.state(t)
+			puts.Go(func() { v.Put("a", fresh) })
+		}
+		puts.Wait()
+		if held := c.Stats().Held; held != 3 {
+			t.Fatalf("round %d: %d tickets held after three came at once; want 3", round, held)
+		}
+	}
+}

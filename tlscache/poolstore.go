@@ -104,7 +104,7 @@ func (p *storePool) find(key string, get func(context.Context, string) (session.
 		if err != nil {
 			return nil, missOf(err)
 		}
-		t, err := p.open(key, entry)
+		t, err := p.open(entry)
 		if err != nil {
 			// It may be the last one and still be there, to be found again and again.
 			p.delete(deadline, entry.Key)
@@ -119,8 +119,9 @@ func (p *storePool) find(key string, get func(context.Context, string) (session.
 	return nil, MissGone
 }
 
-// open returns the ticket in an entry of the Store; the key is empty if it is not known.
-func (p *storePool) open(key string, e session.Entry) (*ticket, error) {
+// open returns the ticket in an entry of the Store. It was sealed for that very place, and so
+// for the key that the place's name was made of.
+func (p *storePool) open(e session.Entry) (*ticket, error) {
 	plain, err := p.keyring.openAs(sealTicket, []byte(e.Key.Partial), boundSlot(e.Key), e.Session)
 	if err != nil {
 		return nil, err
@@ -128,9 +129,6 @@ func (p *storePool) open(key string, e session.Entry) (*ticket, error) {
 	found, t, err := decodeTicket(plain)
 	if err != nil {
 		return nil, err
-	}
-	if key != "" && found != key {
-		return nil, errForged
 	}
 	t.slot = e.Key.ID
 	t.poolKey = found
@@ -266,7 +264,7 @@ func (p *storePool) flush(name string) {
 			if err != nil {
 				return err
 			}
-			t, err := p.open("", e)
+			t, err := p.open(e)
 			if err != nil || name != "" && nameOfKey(t.poolKey) != name {
 				continue // a server's session, or another Client's
 			}
