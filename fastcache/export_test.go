@@ -161,16 +161,34 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	if next := s.nextLocked(); s.next.Load() > next {
 		return 0, fmt.Errorf("published next %d is later than the wheel's %d", s.next.Load(), next)
 	}
-	if err := m.probation.check(s.probationersLocked().places); err != nil {
+	if err := m.probation.check(); err != nil {
 		return 0, fmt.Errorf("on probation: %w", err)
 	}
 	return weight, m.queue.check(m.resident)
 }
 
+// check walks the list from end to end.
+func (l *slotList) check() error {
+	n, older := 0, noSlot
+	for slot := l.first(noSlot); slot != noSlot; slot = l.links[slot].newer {
+		if !l.has(slot) || l.links[slot].older != older {
+			return fmt.Errorf("wrong links at slot %d", slot)
+		}
+		older = slot
+		if n++; n > len(l.links) {
+			return fmt.Errorf("the list is a ring")
+		}
+	}
+	if n != l.len || n > 0 && l.newest != older {
+		return fmt.Errorf("%d slots are listed, %d counted", n, l.len)
+	}
+	return nil
+}
+
 // probationersLocked recounts the residents that are on probation.
 func (s *shard[V]) probationersLocked() (p probationers) {
-	for slot := range s.mu.probation.state {
-		if s.mu.probation.in(uint32(slot)) == unqueued || s.mu.bySlot[slot] == nil {
+	for slot, n := range s.mu.bySlot {
+		if n == nil || !s.mu.probation.has(uint32(slot)) {
 			continue
 		}
 		p.places++

@@ -94,7 +94,7 @@ func (s *shard[V]) evictForLocked(c *Cache[V], u *update[V], except *node[V], an
 			spared = except.Item.slot
 		}
 		if s.mu.queue.oldest(spent, spared) == noSlot {
-			slot := s.mu.probation.oldest(window, spared)
+			slot := s.mu.probation.first(spared)
 			if slot == noSlot {
 				return room{}, false
 			}
@@ -105,23 +105,73 @@ func (s *shard[V]) evictForLocked(c *Cache[V], u *update[V], except *node[V], an
 	return s.evictLocked(c, u.now, except)
 }
 
-// listLocked puts the slot of a session that was just stored on probation.
-func (s *shard[V]) listLocked(slot uint32) {
-	s.mu.probation.reserve(len(s.mu.bySlot))
-	s.mu.probation.push(window, slot, 0)
-}
-
 // releaseLocked takes a slot off the list of those on probation, if it is on it, and returns
 // what it was counted as. It needs the slot's weight.
 func (s *shard[V]) releaseLocked(slot uint32) (was probationers) {
-	q := &s.mu.probation
-	if int(slot) >= len(q.state) || q.in(slot) == unqueued {
+	if !s.mu.probation.has(slot) {
 		return was
 	}
-	q.remove(slot)
+	s.mu.probation.remove(slot)
 	was.places = 1
 	if len(s.mu.weight) > 0 {
 		was.weight = s.mu.weight[slot]
 	}
 	return was
+}
+
+// A slotList lists slots of a shard in the order in which they were added. The zero value is empty
+// and usable, and takes no memory until then. It needs the shard's lock.
+type slotList struct {
+	links          []slotLink
+	newest, oldest uint32 // where len > 0
+	len            int
+}
+
+type slotLink struct {
+	newer, older uint32
+	on           bool
+}
+
+func (l *slotList) has(slot uint32) bool { return int(slot) < len(l.links) && l.links[slot].on }
+
+// add makes a slot that is not on the list its newest; slots is how many the shard has.
+func (l *slotList) add(slot uint32, slots int) {
+	l.links = grown(l.links, slots)
+	l.links[slot] = slotLink{newer: noSlot, older: noSlot, on: true}
+	if l.len == 0 {
+		l.oldest = slot
+	} else {
+		l.links[slot].older = l.newest
+		l.links[l.newest].newer = slot
+	}
+	l.newest = slot
+	l.len++
+}
+
+// remove takes a slot off the list.
+func (l *slotList) remove(slot uint32) {
+	gone := l.links[slot]
+	if gone.newer == noSlot {
+		l.newest = gone.older
+	} else {
+		l.links[gone.newer].older = gone.older
+	}
+	if gone.older == noSlot {
+		l.oldest = gone.newer
+	} else {
+		l.links[gone.older].newer = gone.newer
+	}
+	l.links[slot] = slotLink{}
+	l.len--
+}
+
+// first returns the oldest slot but except, or noSlot.
+func (l *slotList) first(except uint32) uint32 {
+	switch {
+	case l.len == 0:
+		return noSlot
+	case l.oldest == except:
+		return l.links[l.oldest].newer
+	}
+	return l.oldest
 }

@@ -37,7 +37,7 @@ type shard[V any] struct {
 		queue  queues
 		closed bool
 
-		probation queues // its window lists, once more, who is on probation
+		probation slotList // sessions on probation, which the queue has, too
 
 		reports    []Removal[V] // queued for OnRemove, oldest first
 		delivering bool         // a goroutine delivers, or is about to
@@ -75,7 +75,7 @@ func grown[E any](s []E, n int) []E {
 func (s *shard[V]) resetLocked() {
 	s.table.Store(newTable[V](1))
 	s.mu.slots = slots[V]{free: noSlot}
-	s.mu.queue, s.mu.probation = queues{}, queues{}
+	s.mu.queue, s.mu.probation = queues{}, slotList{}
 	s.mu.wheel = nil
 }
 

@@ -282,7 +282,7 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 	}
 	m.queue.push(window, slot, 0)
 	if u.onProbation {
-		s.listLocked(slot)
+		s.mu.probation.add(slot, len(m.bySlot))
 	}
 	if c.cfg.Weigh != nil {
 		m.weight[slot] = u.weight
@@ -320,7 +320,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	m.queue.renew(slot)
 	u.room.probation.add(s.releaseLocked(slot))
 	if u.onProbation {
-		s.listLocked(slot)
+		s.mu.probation.add(slot, len(m.bySlot))
 	}
 	if c.cfg.Weigh != nil {
 		u.room.add(room{weight: m.weight[slot] - u.weight})

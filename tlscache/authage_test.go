@@ -22,7 +22,7 @@ func TestMaxAuthAgeBoundsChainsOfResumptions(t *testing.T) {
 	for _, clients := range []int{1, 16} {
 		t.Run(fmt.Sprint(clients, " at once"), func(t *testing.T) {
 			versions(t, func(t *testing.T, version uint16) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
 					w := newWorld(t, ServerConfig{MaxAuthAge: maxAge})
 					mutual(w.ca)(w.server)
 					if err := w.Install(w.server); err != nil {
@@ -44,7 +44,7 @@ func TestMaxAuthAgeBoundsChainsOfResumptions(t *testing.T) {
 								}
 								time.Sleep(pause)
 							}
-							if most := 2 * dials * int(pause) / int(maxAge); full > most {
+							if most := int(2 * time.Duration(dials) * pause / maxAge); full > most {
 								t.Errorf("%d of %d handshakes were full; want at most %d", full, dials, most)
 							}
 						})
@@ -62,7 +62,7 @@ func TestMaxAuthAgeBoundsChainsOfResumptions(t *testing.T) {
 }
 
 func TestMaxAuthAgeLeavesAnonymousClientsAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		w := newWorld(t, ServerConfig{MaxAuthAge: time.Second})
 		client := w.client(tls.VersionTLS13)
 		w.want("first", client, false)
@@ -78,7 +78,7 @@ func TestSessionsNeverResumeAfterTheirTTL(t *testing.T) {
 	for _, kind := range []string{"memory", "remote", "fallback tickets"} {
 		t.Run(kind, func(t *testing.T) {
 			versions(t, func(t *testing.T, version uint16) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
 					memory := newMemory(t, session.MemoryConfig{})
 					defer memory.Close()
 					store := &faulty{Store: memory}
@@ -114,7 +114,7 @@ func TestSessionsNeverResumeAfterTheirTTL(t *testing.T) {
 
 // The clock of the wall may step; what is revoked stays revoked, and what comes later is later.
 func TestStampsNeverRepeatNorGoBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // time stands still in here
+	bubble(t, func(t *testing.T) { // time stands still in here
 		var c clock
 		last := c.stamp()
 		for range 1000 {

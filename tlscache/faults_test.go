@@ -29,7 +29,7 @@ func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
 	for what, fail := range faults {
 		t.Run(what, func(t *testing.T) {
 			versions(t, func(t *testing.T, version uint16) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
 					const inFlight = 8
 					memory := newMemory(t, session.MemoryConfig{})
 					store := &faulty{Store: memory}

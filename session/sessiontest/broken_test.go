@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +28,6 @@ type broken struct {
 	closed  bool
 
 	iterating atomic.Bool
-	lookups   atomic.Int32
 }
 
 func openBroken(fault string) func(testing.TB) session.Store {
@@ -51,12 +51,27 @@ func (b *broken) last(key session.Key) (session.Entry, bool) {
 	return e, ok
 }
 
+// updated returns how many Updates there were.
+func (b *broken) updated() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.updates
+}
+
 // context returns one that the fault lets through.
 func (b *broken) context(ctx context.Context) context.Context {
+	b.delay()
 	if b.is("ignores contexts") {
 		return context.Background()
 	}
 	return ctx
+}
+
+// delay is what a network does to a call.
+func (b *broken) delay() {
+	if b.is("is slow, which is no fault") {
+		time.Sleep(rand.N(200 * time.Millisecond))
+	}
 }
 
 // key returns the key that the fault makes of one.
@@ -68,6 +83,7 @@ func (b *broken) key(key session.Key) session.Key {
 }
 
 func (b *broken) Lookup(ctx context.Context, key session.Key) ([]byte, error) {
+	defer b.delay()
 	if b.is("shares what it returns") && ctx.Err() == nil {
 		item, err := b.Memory.LookupLocal(key)
 		return item.Bytes, err
@@ -79,7 +95,7 @@ func (b *broken) Lookup(ctx context.Context, key session.Key) ([]byte, error) {
 			return nil, nil
 		case b.is("returns expired") && ok && !time.Now().Before(e.Expires):
 			return e.Session, nil
-		case b.is("brings back deleted ones") && ok && b.lookups.Add(1)%500 == 0:
+		case b.is("brings back deleted ones when busy") && ok && b.updated() > 80:
 			return e.Session, nil
 		}
 	}
@@ -90,7 +106,7 @@ func (b *broken) Take(ctx context.Context, key session.Key) ([]byte, error) {
 	if b.is("take is two steps") {
 		s, err := b.Memory.Lookup(ctx, key)
 		if err == nil {
-			time.Sleep(1) // everybody looks, then everybody deletes
+			time.Sleep(time.Nanosecond) // everybody looks, then everybody deletes
 			err = b.Memory.Delete(ctx, key)
 		}
 		return s, err
@@ -108,6 +124,7 @@ func (b *broken) Take(ctx context.Context, key session.Key) ([]byte, error) {
 }
 
 func (b *broken) Update(ctx context.Context, key session.Key, s []byte, life time.Duration) error {
+	defer b.delay()
 	now := time.Now()
 	old, exists := b.last(key)
 	switch {
@@ -174,11 +191,14 @@ func (b *broken) SelectSession(ctx context.Context, partial string, limit int) (
 	case b.is("matches prefixes"):
 		entries = nil
 		for e := range b.Memory.All(ctx) {
-			if strings.HasPrefix(e.Key.Partial, partial) && (limit <= 0 || len(entries) < limit) {
+			if strings.HasPrefix(e.Key.Partial, partial) {
 				entries = append(entries, e)
 			}
 		}
 		slices.SortFunc(entries, func(x, y session.Entry) int { return strings.Compare(string(y.Session), string(x.Session)) })
+		if limit > 0 && limit < len(entries) {
+			entries = entries[:limit]
+		}
 	case b.is("index forgets no one"):
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -211,7 +231,7 @@ func (b *broken) TakeNewest(ctx context.Context, partial string, keepLast bool) 
 		if err != nil || len(entries) == 0 {
 			return session.Entry{}, errors.Join(err, session.ErrNotFound)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if len(entries) == 1 && keepLast {
 			return entries[0], nil
 		}

@@ -3,6 +3,7 @@ package sessiontest
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -104,24 +105,30 @@ func takeOnce(t *tester) {
 // state after any call from the last that had returned when it asked to the last that had begun
 // when it was answered.
 func linearizable(t *tester) {
-	const enough, atLeast = 1000, 40
+	const calls, atLeast, readers = 200, 40, 4
 	k := key("host", 1)
-	var begun, returned, reads atomic.Int64
+	var begun, returned atomic.Int64
 	t.update(k, "1", ttl)
 	begun.Store(1)
 	returned.Store(1)
-	done := make(chan struct{})
+	done, failed := make(chan struct{}), make(chan struct{}, readers)
+	read := make(chan struct{})
 	var wg sync.WaitGroup
-	for range 4 {
+	for range readers {
 		wg.Go(func() {
 			for !isClosed(done) {
 				from := returned.Load()
 				got, err := t.store.Lookup(t.ctx, k)
 				to := begun.Load()
-				reads.Add(1)
 				if fault := illegal(string(got), err, from, to); fault != "" {
 					t.Errorf("%s; calls %d to %d may have taken effect, odd ones store their number, even ones delete it", fault, from, to)
+					failed <- struct{}{}
 					return
+				}
+				select {
+				case read <- struct{}{}: // the writer waits
+					runtime.Gosched() // and need not wait until we are preempted
+				default:
 				}
 			}
 		})
@@ -129,7 +136,7 @@ func linearizable(t *tester) {
 	defer wg.Wait()
 	defer close(done)
 	limit := time.Now().Add(5 * time.Second) // a slow Store has been asked enough by then
-	for i := int64(2); i <= enough || reads.Load() <= enough; i++ {
+	for i := int64(2); i <= calls; i++ {
 		begun.Store(i)
 		var err error
 		if i%2 == 1 {
@@ -142,7 +149,16 @@ func linearizable(t *tester) {
 			return
 		}
 		returned.Store(i)
-		if i > atLeast && time.Now().After(limit) || t.Failed() {
+		if i%32 < 2 { // now and then somebody reads a state that lasts: one reads twice in this time
+			for range 2 * readers {
+				select {
+				case <-read:
+				case <-failed:
+					return
+				}
+			}
+		}
+		if i > atLeast && time.Now().After(limit) {
 			return
 		}
 	}

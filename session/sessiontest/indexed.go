@@ -225,7 +225,7 @@ func keepsLast(t *tester, s session.Indexed) {
 }
 
 func deletePartial(t *tester, s session.Indexed) {
-	const n = 100
+	const n = 70
 	for i := range n {
 		t.update(key("host", i), "one", ttl)
 	}
