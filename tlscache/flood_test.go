@@ -102,7 +102,7 @@ func (noDemote) Demote(session.Key) bool { return false }
 
 // Clients that return, some often and most seldom, on fewer places than clients: each return uses the
 // newest session of its client and leaves it a newer one.
-func TestReturningClientsResumeAtLeastAsWithFIFO(t *testing.T) {
+func TestReturningClientsResumeMoreThanWithFIFO(t *testing.T) {
 	clients, places, visits := number(60_000, 12_000), number(10_000, 2000), number(480_000, 60_000)
 	cumulative, sum := make([]float64, clients), 0.0
 	for i := range cumulative {
@@ -146,7 +146,7 @@ func TestReturningClientsResumeAtLeastAsWithFIFO(t *testing.T) {
 	plain, demoting := server(false), server(true)
 	t.Logf("%d clients on %d places: FIFO resumes %.4f, the Server without demotion %.4f, with it %.4f (%.3f times FIFO)",
 		clients, places, fifo, plain, demoting, demoting/fifo)
-	if demoting < fifo {
-		t.Errorf("%.4f of the visits resumed; FIFO resumes %.4f", demoting, fifo)
+	if demoting < 1.10*fifo {
+		t.Errorf("%.4f of the visits resumed; want at least 1.10 times FIFO's %.4f", demoting, fifo)
 	}
 }
