@@ -24,7 +24,8 @@ const (
 )
 
 // trouble remembers keys whose tickets make handshakes fail although fresh ones keep coming,
-// and what else helps to tell what became of an offer. Safe for concurrent use; it costs one load as long as there is none.
+// and what else helps to tell what became of an offer. Safe for concurrent use; it costs
+// one load as long as there is nothing to remember.
 type trouble struct {
 	cache *fastcache.Cache[*troubled]
 }
@@ -65,8 +66,8 @@ func (tr *trouble) findOrMake(key string) *troubled {
 	return t
 }
 
-// strike notes that a handshake which offered a ticket failed. Failures with
-// no ticket stored in between are one: dials that were cancelled together, say.
+// strike notes that a handshake which offered a ticket failed. Failures with no ticket stored
+// in between are one: dials that were cancelled together, say.
 func (tr *trouble) strike(key string, alert bool) {
 	t := tr.findOrMake(key)
 	if !t.fresh.Swap(false) {
