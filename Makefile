@@ -110,6 +110,7 @@ soak: ## mixed load for SOAK=30m, LIN_HISTORIES=20000 histories per configuratio
 	SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./fastcache
 	LIN_HISTORIES=$(LIN_HISTORIES) go test -count=1 -timeout 0 -v -run 'Histories(Are|With)' ./fastcache
 	TLS_FULL=1 go test -count=1 -timeout 0 ./tlscache
+	cd interop && TLS_FULL=1 go test -count=1 -timeout 0 -run Burst .
 
 .PHONY: demo
 demo: ## a server and clients that resume, live (ARGS=flags)

@@ -31,6 +31,7 @@ check() {
 	need 'gcc with libc headers, for the race detector' gcc libc6-dev -- compiles_c
 	need 'openssl, for interop' openssl -- command -v openssl
 	need 'curl, for interop' curl -- command -v curl
+	need 'nginx, for interop' nginx-light -- env PATH="$PATH:/usr/sbin" nginx -v
 	# Servers that later parts test against go here: need redis-server redis-server -- command -v redis-server
 }
 

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache"
 )
 
 const (
@@ -35,9 +37,10 @@ const (
 type fleet struct {
 	clients  []*client
 	hosts    []*host
-	sessions *clientCache
+	sessions *tlscache.Client
 	addr     string
-	roots    *x509.CertPool
+	tls13    *tls.Config   // of most clients, without a server name
+	tls12    *tls.Config   // of every fourth
 	think    time.Duration // the mean pause of a client between two visits
 
 	begun          atomic.Uint64 // visits
@@ -51,8 +54,7 @@ type fleet struct {
 // it, until the fleet has stopped.
 type client struct {
 	fleet      *fleet
-	maxVersion uint16
-	scope      string
+	config     *tls.Config
 	random     *rand.Rand
 	popularity *rand.Zipf
 
@@ -62,12 +64,20 @@ type client struct {
 }
 
 func newFleet(clients int, hosts []*host, addr string, roots *x509.CertPool) (*fleet, error) {
-	sessions, err := newClientCache()
+	sessions, err := tlscache.NewClient(tlscache.ClientConfig{})
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{hosts: hosts, sessions: sessions, addr: addr, roots: roots,
+	f := &fleet{hosts: hosts, sessions: sessions, addr: addr,
 		think: time.Second * time.Duration(clients) / pace}
+	f.tls13 = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	f.tls12 = f.tls13.Clone()
+	f.tls12.MaxVersion = tls.VersionTLS12
+	for _, cfg := range []*tls.Config{f.tls13, f.tls12} {
+		if err := sessions.Install(cfg); err != nil {
+			return nil, err
+		}
+	}
 	for i := range clients {
 		f.clients = append(f.clients, newClient(f, i))
 	}
@@ -76,9 +86,9 @@ func newFleet(clients int, hosts []*host, addr string, roots *x509.CertPool) (*f
 
 // newClient returns the client of an index. It visits the same hosts in every run.
 func newClient(f *fleet, i int) *client {
-	c := &client{fleet: f, maxVersion: tls.VersionTLS13, scope: "tls1.3", failures: make(map[string]int)}
+	c := &client{fleet: f, config: f.tls13, failures: make(map[string]int)}
 	if i%tls12Every == tls12Every-1 {
-		c.maxVersion, c.scope = tls.VersionTLS12, "tls1.2"
+		c.config = f.tls12
 	}
 	c.random = rand.New(rand.NewPCG(uint64(i), 1))
 	c.popularity = rand.NewZipf(c.random, zipfSkew, zipfShift, uint64(len(f.hosts)-1))
@@ -127,21 +137,18 @@ func (c *client) visit() {
 		c.incomplete++
 		return
 	}
-	view := c.fleet.sessions.view(c.scope, to)
-	conn := tls.Client(raw, &tls.Config{
-		RootCAs:            c.fleet.roots,
-		ServerName:         to.name,
-		MinVersion:         tls.VersionTLS12,
-		MaxVersion:         c.maxVersion,
-		ClientSessionCache: view,
-	})
+	cfg := c.config.Clone()
+	cfg.ServerName = to.name
+	offer := &dated{ClientSessionCache: cfg.ClientSessionCache, to: to}
+	cfg.ClientSessionCache = offer
+	conn := tls.Client(raw, cfg)
 	begin := time.Now()
 	if err := conn.Handshake(); err != nil {
 		c.fail("handshake", err)
 		c.incomplete++
 		return
 	}
-	c.record(conn.ConnectionState().DidResume, time.Since(begin), view, revocations)
+	c.record(conn.ConnectionState().DidResume, time.Since(begin), offer, revocations)
 	if msg, err := io.ReadAll(conn); err != nil || string(msg) != greeting {
 		c.fail("read", err)
 	}
@@ -158,7 +165,7 @@ func hangUp(raw net.Conn) {
 
 // record notes a handshake that completed. revocations is how many of its host had finished
 // before it began.
-func (c *client) record(resumed bool, took time.Duration, view *dialCache, revocations uint32) {
+func (c *client) record(resumed bool, took time.Duration, offer *dated, revocations uint32) {
 	f := c.fleet
 	if resumed {
 		c.resumedTimes = append(c.resumedTimes, took)
@@ -168,9 +175,9 @@ func (c *client) record(resumed bool, took time.Duration, view *dialCache, revoc
 		f.full.Add(1)
 	}
 	switch {
-	case !view.offers:
+	case !offer.made:
 		f.noSession.Add(1)
-	case view.epoch >= revocations:
+	case offer.epoch >= revocations:
 		// Not revoked: the client received it after the last revocation had begun.
 	case resumed:
 		f.revokedResumed.Add(1)

@@ -1,9 +1,11 @@
 // Command sessioncache shows what the session cache does for TLS.
 //
 //	sessioncache demo              TLS servers and clients on loopback, over the cache
+//	sessioncache probe host:port   whether and how a server resumes sessions
 //	sessioncache help [command]    the commands, or the flags of one
 //
-// It exits with 0 when all went well, 1 when something failed, and 2 on a wrong call.
+// It exits with 0 when all went well, 1 when something failed, and 2 on a wrong call; probe
+// with 3 when the server does not resume.
 package main
 
 import (
@@ -29,6 +31,7 @@ type command struct {
 
 var commands = []command{
 	{"demo", "run TLS servers and clients on loopback and show how many handshakes resume", runDemo},
+	{"probe", "connect to a TLS server and tell whether and how it resumes sessions", runProbe},
 }
 
 func main() {

@@ -57,7 +57,7 @@ func newReport(cfg demoConfig, elapsed time.Duration, srv *server, fl *fleet) *r
 		ResumptionRatio: round(percent(c.resumed, c.full+c.resumed)/100, 4),
 		FullNoSession:   c.noSession, FullRevoked: c.revokedFull,
 		Sessions: held.Sessions, Expired: held.Expired, Revoked: held.Revoked, Evicted: held.Evicted,
-		ClientSessions: mine.Sessions, ClientExpired: mine.Expired, ClientEvicted: mine.Evicted + mine.Quota,
+		ClientSessions: mine.Held, ClientExpired: mine.Expired, ClientEvicted: mine.Evicted,
 		RevokedResumed: c.revokedResumed,
 		Failures:       fl.failures(),
 		Problems:       []string{},

@@ -50,7 +50,7 @@ func visit(t *testing.T, fl *fleet, version uint16, name string, cache tls.Clien
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	conn := tls.Client(raw, &tls.Config{RootCAs: fl.roots, ServerName: name,
+	conn := tls.Client(raw, &tls.Config{RootCAs: fl.tls13.RootCAs, ServerName: name,
 		MaxVersion: version, ClientSessionCache: cache})
 	msg, err := io.ReadAll(conn)
 	if err != nil || string(msg) != greeting {
@@ -90,7 +90,8 @@ func TestForgedIdentityMeansAFullHandshake(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			forged, err := tls.NewResumptionState(make([]byte, size), privateCopy(state))
+			own := *state
+			forged, err := tls.NewResumptionState(make([]byte, size), &own)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,94 +124,32 @@ func TestRevocationForcesOneFullHandshake(t *testing.T) {
 	}
 }
 
-func TestClientCacheHandsOutNewestFirstAndKeepsTheLast(t *testing.T) {
-	hosts := newHosts(2, time.Hour)
-	cache, err := newClientCache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cache.Close()
-	name := hosts[0].name
-	dial := func() *dialCache { return cache.view("tls1.3", hosts[0]) }
-	dial().Put(name, sessionWith(t, "old"))
-	dial().Put(name, sessionWith(t, "new"))
-	dial().Put("other.demo.test", nil)
-
-	var last *tls.SessionState
-	for _, want := range []string{"new", "old", "old"} {
-		cs, ok := dial().Get(name)
-		if !ok || cs == nil {
-			t.Fatalf("Get = %v, %v; want the session %q", cs, ok, want)
-		}
-		ticket, state, _ := cs.ResumptionState()
-		if string(ticket) != want || state == last {
-			t.Errorf("Get handed out %q, shared: %v; want %q, a copy of its own", ticket, state == last, want)
-		}
-		last = state
-	}
-	for _, view := range []*dialCache{cache.view("tls1.2", hosts[0]), cache.view("tls1.3", hosts[1])} {
-		if cs, ok := view.Get(view.to.name); cs != nil || ok {
-			t.Errorf("Get of %q = %v, %v; want nil, false", view.scope, cs, ok)
-		}
-	}
-}
-
-func TestClientCacheStrikesOnlyWhatTheDialOffered(t *testing.T) {
+func TestOffersCarryTheEpochInWhichTheyCame(t *testing.T) {
 	hosts := newHosts(1, time.Hour)
-	cache, err := newClientCache()
-	if err != nil {
-		t.Fatal(err)
+	srv, fl := startTest(t, hosts)
+	to := hosts[0]
+	for name, cfg := range map[string]*tls.Config{"tls1.2": fl.tls12, "tls1.3": fl.tls13} {
+		dial := func() *dated { return &dated{ClientSessionCache: cfg.ClientSessionCache, to: to} }
+		first, second, third := dial(), dial(), dial()
+		visit(t, fl, versions[name], to.name, first)
+		before := to.finished.Load()
+		if _, err := srv.revoke(hosts); err != nil {
+			t.Fatal(err)
+		}
+		if visit(t, fl, versions[name], to.name, second) || !second.made || second.epoch != before {
+			t.Errorf("%s: after a revocation: offer made %v, of epoch %d; want one of %d, declined", name, second.made, second.epoch, before)
+		}
+		if !visit(t, fl, versions[name], to.name, third) || third.epoch != before+1 {
+			t.Errorf("%s: then: offer of epoch %d; want one of %d, accepted", name, third.epoch, before+1)
+		}
 	}
-	defer cache.Close()
-	name := hosts[0].name
-	cache.view("", hosts[0]).Put(name, nil)
-	if cs, ok := cache.view("", hosts[0]).Get(name); cs != nil || ok {
-		t.Errorf("Get after Put(nil) of nothing = %v, %v; want nil, false", cs, ok)
-	}
-	cache.view("", hosts[0]).Put(name, sessionWith(t, "a"))
-	cache.view("", hosts[0]).Put(name, nil) // a dial that offered nothing
-	if n := cache.Size(); n != 1 {
-		t.Errorf("%d sessions after the Put(nil) of a dial that offered none; want 1", n)
-	}
-	failing, parallel := cache.view("", hosts[0]), cache.view("", hosts[0])
-	failing.Get(name)
-	parallel.Put(name, sessionWith(t, "b"))
-	failing.Put(name, nil)
-	if n := cache.Size(); n != 1 {
-		t.Errorf("%d sessions after the strike of one of two; want 1", n)
-	}
-	cs, ok := cache.view("", hosts[0]).Get(name)
-	if ticket, _, _ := cs.ResumptionState(); !ok || string(ticket) != "b" {
-		t.Errorf("after a strike Get = %q, %v; want the parallel dial's b", ticket, ok)
-	}
-	next := cache.view("", hosts[0])
-	next.Get(name)
-	next.Put(name, sessionWith(t, "c"))
-	if n := cache.Size(); n != 1 {
-		t.Errorf("%d sessions after the kept one was replaced; want 1", n)
-	}
-	for range 3 * ticketsPerKey {
-		cache.view("", hosts[0]).Put(name, sessionWith(t, "many"))
-	}
-	if n := cache.Size(); n != ticketsPerKey {
-		t.Errorf("%d sessions of one host; want the quota of %d", n, ticketsPerKey)
-	}
-}
-
-func sessionWith(t *testing.T, ticket string) *tls.ClientSessionState {
-	t.Helper()
-	cs, err := tls.NewResumptionState([]byte(ticket), &tls.SessionState{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cs
 }
 
 func TestFailuresAreCountedByCauseAndReported(t *testing.T) {
 	hosts := newHosts(1, time.Hour)
 	srv, fl := startTest(t, hosts)
 	fl.clients[0].visit()
-	fl.roots = x509.NewCertPool()
+	fl.tls13.RootCAs = x509.NewCertPool()
 	fl.clients[1].visit() // the same version, so that it resumes and needs the roots all the same
 	srv.stop()
 	fl.clients[2].visit()

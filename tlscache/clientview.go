@@ -1,0 +1,105 @@
+package tlscache
+
+import (
+	"crypto/tls"
+	"time"
+)
+
+// A view is the tls.ClientSessionCache of one scope. Any number of connections share it, so
+// it does not know which of them offered which ticket.
+type view struct {
+	client    *Client
+	scope     string
+	installed bool // VerifyConnection tells what became of the offers
+}
+
+// Get hands out a ticket for a server name. It never returns a nil state and true.
+func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
+	key := v.key(sessionKey)
+	t, why := v.client.pool.take(key)
+	if t == nil && v.installed {
+		v.client.trouble.miss(key)
+	}
+	cs := v.client.offer(t, why)
+	return cs, cs != nil
+}
+
+// Put stores a ticket. With nil, a handshake has failed that offered one, or crypto/tls
+// refuses to offer it.
+func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
+	key := v.key(sessionKey)
+	if cs == nil {
+		v.client.stats.failed.Add(1)
+		v.client.pool.strike(key)
+		if v.installed {
+			v.client.trouble.strike(key, false)
+		}
+		return
+	}
+	if t := v.client.accept(key, cs); t != nil {
+		v.client.pool.put(key, t)
+	}
+}
+
+func (v *view) key(sessionKey string) string { return poolKey(v.scope, normalName(sessionKey)) }
+
+// verifyConnection returns what crypto/tls calls on every connection: the user's function, if
+// he has one, and our accounting.
+func (v *view) verifyConnection(users func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+	return func(cs tls.ConnectionState) error {
+		if users != nil {
+			if err := users(cs); err != nil {
+				return err
+			}
+		}
+		v.observe(cs)
+		return nil
+	}
+}
+
+// observe notes what the server did with what we offered, if we did.
+func (v *view) observe(cs tls.ConnectionState) {
+	if cs.DidResume {
+		v.client.stats.accepted.Add(1)
+	}
+	if cs.ServerName == "" {
+		return // what was sent: none for an IP address, whose tickets stay until fresh ones come
+	}
+	key := v.key(cs.ServerName)
+	if cs.DidResume {
+		v.client.trouble.over(key)
+		return
+	}
+	// A full handshake, so what this connection offered was declined, if it offered anything.
+	// It need not be the one that did; then a good ticket goes, and the next one comes with
+	// the connection that used it.
+	if !v.client.trouble.wasMiss(key) {
+		v.client.pool.drop(key)
+	}
+}
+
+// offer turns what a pool gave into what crypto/tls takes, or nil, and counts.
+func (c *Client) offer(t *ticket, why MissReason) *tls.ClientSessionState {
+	if t == nil {
+		c.stats.misses[why].Add(1)
+		return nil
+	}
+	cs, err := t.offer()
+	if err != nil {
+		c.stats.misses[MissMalformed].Add(1)
+		return nil
+	}
+	c.stats.offered.Add(1)
+	return cs
+}
+
+// accept returns the ticket that a server sent, or nil if it is not to be stored.
+func (c *Client) accept(key string, cs *tls.ClientSessionState) *ticket {
+	t := newTicket(cs, time.Now(), c.cfg.MaxAge)
+	if t == nil || c.trouble.refuses(key) {
+		c.stats.refused.Add(1)
+		return nil
+	}
+	c.stats.stored.Add(1)
+	return t
+}

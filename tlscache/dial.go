@@ -1,0 +1,159 @@
+package tlscache
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+)
+
+// DialTLSContext connects to addr, which is host:port, and does the handshake with
+// ClientConfig.TLS, verified for the host unless that names a ServerName. It is made to be
+// an http.Transport's DialTLSContext, with ForceAttemptHTTP2 if NextProtos offers h2. (A
+// Transport does not use it through a proxy; Install reaches there.)
+//
+// It offers a ticket of the very address that answered, so that servers behind one name that
+// share no ticket keys each resume their own; where it has none for the address, a copy of
+// the name's newest one (never with SingleUse). A dial that is cancelled costs no ticket. The
+// net.Conn is a *tls.Conn. ClientConfig.HandshakeTimeout bounds the handshake.
+func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.cfg.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	cfg := c.dial.config.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = host
+	}
+	d := c.newDialView(cfg.ServerName, raw.RemoteAddr())
+	if !cfg.SessionTicketsDisabled {
+		cfg.ClientSessionCache = d
+	}
+	cfg.VerifyConnection = d.verifyConnection(cfg.VerifyConnection)
+	conn := tls.Client(raw, cfg)
+	limited, cancel := context.WithTimeout(ctx, c.cfg.HandshakeTimeout)
+	defer cancel()
+	err = conn.HandshakeContext(limited)
+	d.done(ctx, err)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// A dialView is the tls.ClientSessionCache of one connection, so it knows what that offered. Its
+// changing fields belong to the goroutine of the handshake.
+type dialView struct {
+	client         *Client
+	name, endpoint string // keys
+
+	offered     *ticket
+	key         string // of the offered ticket: name or endpoint
+	struck      bool   // crypto/tls has refused it, or the handshake failed
+	established bool   // the peer was verified
+	resumed     bool
+}
+
+func (c *Client) newDialView(serverName string, addr net.Addr) *dialView {
+	name := normalName(serverName)
+	address := ""
+	if addr != nil {
+		address = addr.String()
+	}
+	return &dialView{
+		client:   c,
+		name:     poolKey(c.dial.scope, name),
+		endpoint: endpointKey(c.dial.scope, name, address),
+	}
+}
+
+// Get hands out a ticket for this connection.
+func (d *dialView) Get(string) (*tls.ClientSessionState, bool) {
+	t, why := d.client.pool.take(d.endpoint)
+	d.key = d.endpoint
+	if t == nil && !d.client.cfg.SingleUse {
+		d.key = d.name
+		if t, why = d.client.pool.peek(d.name); t != nil && d.client.trouble.declined(d.endpoint, t.identity()) {
+			t, why = nil, MissGone
+		}
+	}
+	cs := d.client.offer(t, why)
+	if cs != nil {
+		d.offered = t
+	}
+	return cs, cs != nil
+}
+
+// Put stores a ticket of this connection's endpoint, and a mirror of it for the name, from
+// which endpoints that have none yet start.
+func (d *dialView) Put(_ string, cs *tls.ClientSessionState) {
+	if cs == nil {
+		d.struck = true // done looks at why
+		return
+	}
+	t := d.client.accept(d.endpoint, cs)
+	if t == nil {
+		return
+	}
+	d.client.pool.put(d.endpoint, t)
+	if !d.client.cfg.SingleUse {
+		d.client.pool.put(d.name, &ticket{label: t.label, state: t.state, facts: t.facts, until: t.until, mirror: true})
+	}
+}
+
+func (d *dialView) verifyConnection(users func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+	return func(cs tls.ConnectionState) error {
+		if users != nil {
+			if err := users(cs); err != nil {
+				return err
+			}
+		}
+		d.established, d.resumed = true, cs.DidResume
+		if cs.DidResume {
+			d.client.stats.accepted.Add(1)
+		}
+		return nil
+	}
+}
+
+// done draws the conclusions once the handshake is over.
+func (d *dialView) done(ctx context.Context, err error) {
+	c := d.client
+	switch {
+	case d.offered == nil:
+		return
+	case d.struck && errors.Is(ctx.Err(), context.Canceled) && c.pool.cancelled(d.key, d.offered) <= maxCancelled:
+		// The caller gave up: that says little about the ticket. Offered again it would
+		// be recognised, though, and what single use promises is that it is not.
+		c.stats.failed.Add(1)
+		if !c.cfg.SingleUse && d.key == d.endpoint {
+			c.pool.giveBack(d.key, d.offered)
+		}
+	case d.struck:
+		c.stats.failed.Add(1)
+		c.pool.strike(d.key)
+		c.trouble.decline(d.endpoint, d.offered.identity())
+		if err != nil && !d.established {
+			c.trouble.strike(d.endpoint, isAlert(err))
+		}
+	case d.resumed:
+		c.trouble.over(d.endpoint)
+	default:
+		// The name may still have it, for other endpoints: this one is not offered it again.
+		c.trouble.decline(d.endpoint, d.offered.identity())
+		if d.key == d.endpoint {
+			c.pool.drop(d.key)
+		}
+	}
+}
+
+// isAlert reports whether one side ended a handshake for what the other side sent.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+}

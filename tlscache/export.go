@@ -1,0 +1,256 @@
+package tlscache
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// An exported file is magic(8) salt(16) and one sealed block, bound to both, that contains
+// the release of Go, the number of tickets in four bytes, and the tickets, each with its
+// length in four bytes, the oldest first.
+const (
+	exportMagic    = "sctkt\x00\x00\x01" // the last byte is the version
+	exportSaltSize = 16
+	exportHeader   = len(exportMagic) + exportSaltSize
+	sealExport     = "export"
+
+	// maxImport bounds what Import reads, in bytes: a hundred thousand tickets.
+	maxImport = 1 << 30
+)
+
+// Errors of Import that callers compare with errors.Is.
+var (
+	// ErrImportFormat says that what Import read was not written by Export, or by a version
+	// of this package with another format.
+	ErrImportFormat = errors.New("tlscache: not an exported file of a known version")
+
+	// ErrImportKey says that the file was sealed under a secret that the Keyring lacks, was
+	// cut short, or was changed.
+	ErrImportKey = errors.New("tlscache: the exported file does not open: another key, cut short, or changed")
+)
+
+// ExportConfig says what Export writes.
+type ExportConfig struct {
+	// Keyring seals the file under its active secret. It must be set: the file contains
+	// the secrets of sessions, with which their connections can be decrypted and new
+	// ones opened as this client.
+	Keyring *Keyring
+
+	// MinLife leaves out tickets with less life left than this.
+	MinLife time.Duration
+
+	// ClientCertificates takes in tickets of Configs that show client certificates, and of
+	// Views, of which that is not known: whoever has the file and the key can open
+	// connections in the name of those certificates.
+	ClientCertificates bool
+}
+
+// Export writes the tickets that the Client holds, so that Import can read them after a
+// restart. In SingleUse mode it moves them: they are out of the Client, and back if w takes
+// less than all. The tickets of handshakes under way are not among them.
+//
+// It is an error, and nothing is written, if tickets are held whose scope means nothing in
+// another process (see ClientConfig.Scope), or if a Store keeps them, which needs no Export.
+// Stats count what was exported and left out.
+func (c *Client) Export(w io.Writer, cfg ExportConfig) error {
+	p, err := c.memory("Export", cfg.Keyring, cfg.MinLife)
+	if err != nil {
+		return err
+	}
+	held := p.all()
+	if slices.ContainsFunc(held, func(h heldTicket) bool { return h.key[scopeFlags]&scopeUnstable != 0 }) {
+		return errors.New("tlscache: Export: there are tickets of a Config with VerifyPeerCertificate or GetClientCertificate, " +
+			"which no other process can tell from another; set ClientConfig.Scope to a name for what they do")
+	}
+	var leftOut uint64
+	held = slices.DeleteFunc(held, func(h heldTicket) bool {
+		out := !cfg.ClientCertificates && h.key[scopeFlags]&(scopeClientCert|scopeOfAView) != 0
+		if out {
+			leftOut++
+		}
+		return out || time.Until(h.ticket.until) < max(cfg.MinLife, 1)
+	})
+	if c.cfg.SingleUse {
+		held = slices.DeleteFunc(held, func(h heldTicket) bool { return !p.remove(h.key, h.ticket) })
+	}
+	written, err := writeExport(w, cfg.Keyring, held)
+	if err != nil {
+		if c.cfg.SingleUse && !written {
+			for _, h := range held {
+				p.restore(h.key, h.ticket)
+			}
+		}
+		return err
+	}
+	c.stats.leftOut.Add(leftOut)
+	c.stats.exported.Add(uint64(len(held)))
+	return nil
+}
+
+// writeExport writes one file and reports whether all of it may have been written.
+func writeExport(w io.Writer, keyring *Keyring, held []heldTicket) (written bool, err error) {
+	file := append(make([]byte, 0, exportHeader), exportMagic...)
+	file = append(file, make([]byte, exportSaltSize)...)
+	rand.Read(file[len(exportMagic):]) // never fails
+	plain := appendField(nil, []byte(goRelease()))
+	plain = binary.BigEndian.AppendUint32(plain, uint32(len(held)))
+	for _, h := range held {
+		encoded, err := appendTicket(nil, h.key, h.ticket)
+		if err != nil {
+			return false, fmt.Errorf("tlscache: Export: cannot encode a ticket: %w", err)
+		}
+		plain = appendField(plain, encoded)
+	}
+	sealed, err := keyring.active().sealAs(sealExport, file[len(exportMagic):], file, plain)
+	if err != nil {
+		return false, fmt.Errorf("tlscache: Export: %w", err)
+	}
+	file = append(file, sealed...)
+	// In one call: short of the last byte the file opens nowhere.
+	n, err := w.Write(file)
+	if err == nil && n < len(file) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return n >= len(file), fmt.Errorf("tlscache: Export: %w", err)
+	}
+	return true, nil
+}
+
+// ImportConfig says what Import takes in.
+type ImportConfig struct {
+	// Keyring must have the secret that the file was sealed under.
+	Keyring *Keyring
+
+	// MinLife leaves out tickets with less life left than this.
+	MinLife time.Duration
+}
+
+// Import reads what Export wrote and adds the tickets to those that the Client holds. Nothing
+// is added unless the whole file is in order. Import it once: in SingleUse mode, a second
+// time in whatever process would offer tickets twice.
+//
+// Tickets that another release of Go wrote are skipped and counted in Stats, which is no
+// error. The lives of tickets go by the wall clocks of both processes.
+func (c *Client) Import(r io.Reader, cfg ImportConfig) error {
+	p, err := c.memory("Import", cfg.Keyring, cfg.MinLife)
+	if err != nil {
+		return err
+	}
+	file, err := io.ReadAll(io.LimitReader(r, maxImport+1))
+	if err != nil {
+		return fmt.Errorf("tlscache: Import: %w", err)
+	}
+	if len(file) > maxImport {
+		return fmt.Errorf("tlscache: Import: the file is longer than %d bytes", maxImport)
+	}
+	tickets, foreign, err := readExport(file, cfg.Keyring)
+	if err != nil {
+		return err
+	}
+	c.stats.foreign.Add(uint64(foreign))
+	now := time.Now()
+	for _, h := range tickets {
+		switch {
+		case !h.ticket.revive(now, cfg.MinLife):
+			c.stats.late.Add(1)
+		case !p.has(h.key, h.ticket):
+			p.put(h.key, h.ticket)
+			c.stats.imported.Add(1)
+		}
+	}
+	return nil
+}
+
+// readExport returns what is in an exported file, or the number of tickets that cannot be
+// read as another release of Go wrote them.
+func readExport(file []byte, keyring *Keyring) (tickets []heldTicket, foreign int, err error) {
+	if len(file) < exportHeader || string(file[:len(exportMagic)]) != exportMagic {
+		return nil, 0, ErrImportFormat
+	}
+	header := file[:exportHeader]
+	plain, err := keyring.openAs(sealExport, header[len(exportMagic):], header, file[exportHeader:])
+	if err != nil {
+		return nil, 0, ErrImportKey
+	}
+	release, rest, ok := cutField(plain)
+	if !ok || len(rest) < 4 {
+		return nil, 0, ErrImportFormat
+	}
+	count := binary.BigEndian.Uint32(rest)
+	rest = rest[4:]
+	if string(release) != goRelease() {
+		return nil, int(count), nil
+	}
+	for range count {
+		var encoded []byte
+		if encoded, rest, ok = cutField(rest); !ok {
+			return nil, 0, ErrImportFormat
+		}
+		key, t, err := decodeTicket(encoded)
+		if err != nil || key[scopeFlags]&scopeUnstable != 0 {
+			return nil, 0, ErrImportFormat
+		}
+		tickets = append(tickets, heldTicket{key, t})
+	}
+	if len(rest) > 0 {
+		return nil, 0, ErrImportFormat
+	}
+	return tickets, 0, nil
+}
+
+// memory returns the pool to export from or import to.
+func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*memoryPool, error) {
+	p, ok := c.pool.(*memoryPool)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("tlscache: %s: the tickets are in ClientConfig.Store, where they outlive the Client", what)
+	case keyring == nil || keyring.set.Load() == nil:
+		return nil, fmt.Errorf("tlscache: %s: Keyring is nil or a zero one; want NewKeyring, for tickets are secrets", what)
+	case minLife < 0:
+		return nil, fmt.Errorf("tlscache: %s: MinLife is %v; want 0 or more", what, minLife)
+	}
+	return p, nil
+}
+
+// A heldTicket is a ticket with its key.
+type heldTicket struct {
+	key    string
+	ticket *ticket
+}
+
+// all returns the tickets held, the oldest first.
+func (p *memoryPool) all() []heldTicket {
+	var all []heldTicket
+	for k, t := range p.cache.All() {
+		all = append(all, heldTicket{k.Partial, t})
+	}
+	slices.SortFunc(all, func(a, b heldTicket) int { return cmp.Compare(a.ticket.sequence, b.ticket.sequence) })
+	return all
+}
+
+// remove takes one ticket out and reports whether it was there.
+func (p *memoryPool) remove(key string, t *ticket) bool {
+	if !t.claim() {
+		return false
+	}
+	_, ok := p.cache.Take(placeOf(key, t))
+	return ok
+}
+
+// has reports whether the key has this very ticket, from a former Import, say.
+func (p *memoryPool) has(key string, t *ticket) bool {
+	for _, other := range p.cache.SelectSession(key) {
+		if bytes.Equal(other.label, t.label) {
+			return true
+		}
+	}
+	return false
+}

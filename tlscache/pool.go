@@ -1,0 +1,278 @@
+package tlscache
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+)
+
+// maxCancelled is how many dials that offered one ticket may be cancelled before it is taken
+// for the cause: a server that never answers it looks just like that, and what waits longer
+// than a caller's patience must not wait for ever.
+const maxCancelled = 2
+
+// A pool holds the tickets of a client by key: {scope, server name} or {scope, server name,
+// address}. A key has up to PerKey tickets of TLS 1.3, or one of TLS 1.2. All methods are
+// safe for concurrent use, and none waits beyond the budget of the store.
+type pool interface {
+	// take returns the key's newest ticket, or nil and why. The ticket leaves the pool, but
+	// for the last one without SingleUse: that stays, as handed out.
+	take(key string) (*ticket, MissReason)
+
+	// peek is take, but the ticket stays where it is, as handed out.
+	peek(key string) (*ticket, MissReason)
+
+	// put makes a ticket its key's newest. It replaces those that were handed out, those of
+	// the other kind of TLS version, and an older mirror; and it ends a row of strikes.
+	put(key string, t *ticket)
+
+	// cancelled notes that a dial which offered a ticket was cancelled, and returns how many
+	// have been. giveBack is put for such a ticket: it tells nothing new.
+	cancelled(key string, t *ticket) int32
+	giveBack(key string, t *ticket)
+
+	// strike removes the tickets of a key that were handed out and are still held. The
+	// others go with the second strike in a row, with no put in between.
+	strike(key string)
+
+	// drop removes the tickets that a server which has just declined one will not want: those
+	// handed out, and older ones.
+	drop(key string)
+
+	// flush removes the tickets of a server name, or all with an empty one.
+	flush(name string)
+
+	held() poolHeld
+	close()
+}
+
+// poolHeld is what a pool says about its content.
+type poolHeld struct {
+	tickets          int
+	expired, evicted uint64
+	store            StoreStats
+}
+
+// A memoryPool holds live session states in this process.
+type memoryPool struct {
+	cache     *fastcache.Cache[*ticket]
+	sequence  atomic.Uint64
+	max       int
+	singleUse bool
+}
+
+func newMemoryPool(cfg ClientConfig) (*memoryPool, error) {
+	cache, err := fastcache.New(fastcache.Config[*ticket]{MaxSessions: cfg.MaxSessions, MaxPerPartial: cfg.PerKey})
+	if err != nil {
+		return nil, fmt.Errorf("tlscache: %w", err)
+	}
+	return &memoryPool{cache: cache, max: cfg.MaxSessions, singleUse: cfg.SingleUse}, nil
+}
+
+func (p *memoryPool) take(key string) (*ticket, MissReason) {
+	take := p.cache.TakeNewestKeepLast
+	if p.singleUse {
+		take = p.cache.TakeNewest
+	}
+	_, t, ok := take(key)
+	if !ok {
+		return nil, MissGone
+	}
+	t.handed.Store(true) // whether it stayed or not
+	for _, next := range p.cache.SelectSession(key) {
+		next.exposed.Store(true)
+		break
+	}
+	return t, 0
+}
+
+func (p *memoryPool) peek(key string) (*ticket, MissReason) {
+	for _, t := range p.cache.SelectSession(key) {
+		t.handed.Store(true)
+		return t, 0
+	}
+	return nil, MissGone
+}
+
+func (p *memoryPool) put(key string, t *ticket) {
+	if !t.facts.is13() {
+		p.inheritDeadline(key, t)
+	}
+	// All of it is written before it is in the cache, where others may take it.
+	t.sequence = p.sequence.Add(1)
+	t.place = t.sequence
+	elder := p.replaceable(key, t)
+	if elder != nil {
+		t.place = elder.place // in one step: a Get in between finds either, and nobody is evicted
+	} else if t.mirror && p.full() {
+		return // it would evict a ticket that somebody needs more
+	}
+	if !p.insert(key, t) {
+		if elder != nil {
+			p.cache.Delete(placeOf(key, elder)) // claimed: nobody else will
+		}
+		return
+	}
+	if t.mirror {
+		p.cache.Demote(placeOf(key, t)) // the first to go when there is no room
+	}
+	for _, elder := range p.cache.SelectSession(key) {
+		switch {
+		case elder.sequence >= t.sequence: // itself, or of a put that ran meanwhile
+		case t.replaces(elder):
+			p.discard(key, elder)
+		default:
+			elder.struck.Store(false)
+		}
+	}
+}
+
+// replaceable claims the ticket whose place a new one takes, if there is one: the oldest of
+// those that it makes worthless, or of all in a full pool, which keeps one per key.
+func (p *memoryPool) replaceable(key string, t *ticket) *ticket {
+	any := !p.singleUse && !t.mirror && p.full()
+	var oldest *ticket
+	for _, elder := range p.cache.SelectSession(key) {
+		if any || t.replaces(elder) {
+			oldest = elder
+		}
+	}
+	if oldest == nil || !oldest.claim() {
+		return nil
+	}
+	return oldest
+}
+
+func (p *memoryPool) full() bool { return p.cache.Size() >= p.max }
+
+// replaces reports whether an older ticket of the same key is worthless beside t. One that
+// was handed out has been used, and the server has just shown that it issues fresh ones.
+func (t *ticket) replaces(elder *ticket) bool {
+	if !t.facts.is13() || !elder.facts.is13() {
+		return true
+	}
+	return elder.mirror || !t.mirror && elder.handed.Load()
+}
+
+// claim reports whether the caller is the one who may remove t, or store another one in its
+// place: both go by the place, and must not hit the other one.
+func (t *ticket) claim() bool { return t.claimed.CompareAndSwap(false, true) }
+
+// discard removes a ticket unless another replaces or removes it.
+func (p *memoryPool) discard(key string, t *ticket) {
+	if t.claim() {
+		p.cache.Delete(placeOf(key, t))
+	}
+}
+
+// inheritDeadline keeps a TLS 1.2 master secret from living on in renewed tickets, each of
+// which says that it was made just now.
+func (p *memoryPool) inheritDeadline(key string, t *ticket) {
+	for _, elder := range p.cache.SelectSession(key) {
+		if bytes.Equal(elder.facts.secret, t.facts.secret) && elder.until.Before(t.until) {
+			t.until = elder.until
+		}
+	}
+}
+
+// insert stores a ticket for the rest of its life and reports whether it has any left.
+func (p *memoryPool) insert(key string, t *ticket) bool {
+	ttl := time.Until(t.until)
+	if ttl <= 0 {
+		return false
+	}
+	// The error is dropped: the cache was closed, or the name is longer than any name.
+	return p.cache.UpdateTTL(placeOf(key, t), t, ttl) == nil
+}
+
+// placeOf returns a ticket's place in the cache.
+func placeOf(key string, t *ticket) fastcache.Key {
+	var id [8]byte
+	binary.BigEndian.PutUint64(id[:], t.place)
+	return fastcache.Key{Partial: key, ID: string(id[:])}
+}
+
+func (p *memoryPool) cancelled(_ string, t *ticket) int32 { return t.cancelled.Add(1) }
+
+func (p *memoryPool) giveBack(key string, t *ticket) {
+	if t.claim() { // else it had stayed, and a fresh one takes its place
+		p.restore(key, t)
+	}
+}
+
+// restore stores a ticket that the caller has claimed in its place again.
+func (p *memoryPool) restore(key string, t *ticket) {
+	again := &ticket{
+		label: t.label, state: t.state, facts: t.facts, until: t.until,
+		sequence: t.sequence, place: t.place, mirror: t.mirror,
+	}
+	again.handed.Store(t.handed.Load())
+	again.cancelled.Store(t.cancelled.Load())
+	p.insert(key, again)
+}
+
+func (p *memoryPool) strike(key string) {
+	var spared []*ticket
+	again := false
+	for _, t := range p.cache.SelectSession(key) {
+		if t.handed.Load() {
+			p.discard(key, t)
+			continue
+		}
+		again = t.struck.Swap(true) || again
+		spared = append(spared, t)
+	}
+	if !again {
+		return
+	}
+	// One by one, and not the whole key: a connection that works may just have stored
+	// a new ticket, which this strike does not speak about.
+	for _, t := range spared {
+		p.discard(key, t)
+	}
+}
+
+func (p *memoryPool) drop(key string) {
+	older := false // than one that was taken, and probably declined: the server was restarted
+	for _, t := range p.cache.SelectSession(key) {
+		older = older || t.exposed.Load()
+		if older || t.handed.Load() {
+			p.discard(key, t)
+		}
+	}
+}
+
+func (p *memoryPool) flush(name string) {
+	if name == "" {
+		p.cache.Clear()
+		return
+	}
+	for k, t := range p.cache.All() {
+		if nameOfKey(k.Partial) == name {
+			p.discard(k.Partial, t)
+		}
+	}
+}
+
+func (p *memoryPool) held() poolHeld {
+	st := p.cache.Stats()
+	return poolHeld{tickets: st.Sessions, expired: st.Expired, evicted: st.Evicted + st.Quota}
+}
+
+func (p *memoryPool) close() { p.cache.Close() }
+
+// The key of a pool is the scope, of fixed length, the server name, and for the tickets of
+// one endpoint a NUL and its address.
+func poolKey(scope, name string) string              { return scope + name }
+func endpointKey(scope, name, address string) string { return scope + name + "\x00" + address }
+
+// nameOfKey returns the server name in a key.
+func nameOfKey(key string) string {
+	name, _, _ := strings.Cut(key[scopeSize:], "\x00")
+	return name
+}

@@ -1,0 +1,314 @@
+package tlscache
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/session"
+)
+
+// DefaultClientBudget is the default of ClientConfig.Budget.
+const DefaultClientBudget = DefaultBudget
+
+// flushBudget bounds the search through a Store for the tickets to flush.
+const flushBudget = 10 * time.Second
+
+// A storePool holds tickets, sealed, in a Store that other processes share. A key's tickets
+// have slots as ids, of which there are PerKey: that bounds them without asking how many there
+// are. What was handed out and struck is known of this process's own handshakes only.
+type storePool struct {
+	store     session.Indexed
+	keyring   *Keyring
+	guard     *guard
+	budget    time.Duration
+	perKey    uint32
+	singleUse bool
+	marks     *fastcache.Cache[*slotMarks] // by pool key and slot
+	closed    atomic.Bool
+}
+
+// slotMarks are what this process knows of a slot.
+type slotMarks struct {
+	handed, struck atomic.Bool
+	cancelled      atomic.Int32
+	old            bool // holds a ticket of TLS 1.2, by this process
+}
+
+// Slots beside the numbered ones.
+const mirrorSlot = "mirror"
+
+func newStorePool(cfg ClientConfig) (*storePool, error) {
+	marks, err := fastcache.New(fastcache.Config[*slotMarks]{MaxSessions: cfg.MaxSessions, TTL: maxLife13})
+	if err != nil {
+		return nil, fmt.Errorf("tlscache: %w", err)
+	}
+	p := &storePool{
+		store: cfg.Store, keyring: cfg.Keyring, guard: newGuard(DefaultMaxInFlight), budget: cfg.Budget,
+		perKey: uint32(cfg.PerKey), singleUse: cfg.SingleUse, marks: marks,
+	}
+	if p.keyring == nil {
+		if p.keyring, err = NewKeyring(NewSecret(0)); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// partial returns the partial key in the Store. It says nothing about scope and name; and
+// releases of Go that may not understand each other do not meet.
+func (p *storePool) partial(k *keys, key string) string {
+	n := k.name("client ticket", []byte(goRelease()), []byte(key))
+	return string(n[:])
+}
+
+func (p *storePool) take(key string) (*ticket, MissReason) {
+	return p.find(key, func(ctx context.Context, partial string) (session.Entry, error) {
+		return p.store.TakeNewest(ctx, partial, !p.singleUse)
+	})
+}
+
+func (p *storePool) peek(key string) (*ticket, MissReason) {
+	return p.find(key, func(ctx context.Context, partial string) (session.Entry, error) {
+		entries, err := p.store.SelectSession(ctx, partial, 1)
+		if err != nil {
+			return session.Entry{}, err
+		}
+		if len(entries) == 0 {
+			return session.Entry{}, session.ErrNotFound
+		}
+		return entries[0], nil
+	})
+}
+
+// find returns the ticket that get finds under the name that the active secret gives a key,
+// or under those of the accepted ones, whose tickets are older.
+func (p *storePool) find(key string, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
+	if p.closed.Load() {
+		return nil, MissGone
+	}
+	deadline := time.Now().Add(p.budget)
+	for _, k := range p.keyring.set.Load().all {
+		partial := p.partial(k, key)
+		entry, err := guarded(p.guard, time.Until(deadline), func(ctx context.Context) (session.Entry, error) {
+			return get(ctx, partial)
+		})
+		if errors.Is(err, session.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, missOf(err)
+		}
+		t, err := p.open(entry)
+		if err != nil {
+			// It may be the last one and still be there, to be found again and again.
+			p.delete(deadline, entry.Key)
+			return nil, missOf(err)
+		}
+		if !t.revive(time.Now(), 0) {
+			return nil, MissGone
+		}
+		p.mark(key, t.slot).handed.Store(true)
+		return t, 0
+	}
+	return nil, MissGone
+}
+
+// open returns the ticket in an entry of the Store. It was sealed for that very place, and so
+// for the key that the place's name was made of.
+func (p *storePool) open(e session.Entry) (*ticket, error) {
+	plain, err := p.keyring.openAs(sealTicket, []byte(e.Key.Partial), boundSlot(e.Key), e.Session)
+	if err != nil {
+		return nil, err
+	}
+	found, t, err := decodeTicket(plain)
+	if err != nil {
+		return nil, err
+	}
+	t.slot = e.Key.ID
+	t.poolKey = found
+	return t, nil
+}
+
+// boundSlot is what a sealed ticket is bound to: its place in the Store.
+func boundSlot(key session.Key) []byte {
+	sum := sha256.Sum256(appendField(appendField(nil, []byte(key.Partial)), []byte(key.ID)))
+	return sum[:]
+}
+
+func (p *storePool) put(key string, t *ticket) {
+	t.slot = p.slotFor(key, t)
+	if !t.facts.is13() && !p.mark(key, t.slot).old {
+		// The key may have tickets of TLS 1.3, of which this server does not speak any more.
+		p.call(time.Now().Add(p.budget), func(ctx context.Context) error {
+			_, err := p.store.DeletePartial(ctx, p.partial(p.keyring.active(), key))
+			return err
+		})
+	}
+	fresh := new(slotMarks)
+	fresh.old = !t.facts.is13()
+	p.setMark(key, t.slot, fresh)
+	for _, m := range p.marks.SelectSession(key) {
+		m.struck.Store(false)
+	}
+	p.update(key, t)
+}
+
+// slotFor chooses the slot of a new ticket: one whose ticket has been handed out, or one that
+// we know nothing of, or that of our oldest.
+func (p *storePool) slotFor(key string, t *ticket) string {
+	switch {
+	case t.mirror:
+		return mirrorSlot
+	case !t.facts.is13():
+		return slotName(0)
+	}
+	oldest := ""
+	for k, m := range p.marks.SelectSession(key) { // newest first
+		if k.ID == mirrorSlot {
+			continue
+		}
+		if m.handed.Load() {
+			return k.ID
+		}
+		oldest = k.ID
+	}
+	// One that we know nothing of is free or another process's. They begin at random.
+	first := rand.Uint32N(p.perKey)
+	for i := range p.perKey {
+		slot := slotName((first + i) % p.perKey)
+		if _, known := p.marks.Peek(fastcache.Key{Partial: key, ID: slot}); !known {
+			return slot
+		}
+	}
+	return oldest
+}
+
+func slotName(n uint32) string { return fmt.Sprintf("slot %d", n) }
+
+// update seals and stores a ticket in its slot.
+func (p *storePool) update(key string, t *ticket) {
+	plain, err := appendTicket(nil, key, t)
+	if err != nil {
+		return
+	}
+	k := p.keyring.active()
+	place := session.Key{Partial: p.partial(k, key), ID: t.slot}
+	sealed, err := k.sealAs(sealTicket, []byte(place.Partial), boundSlot(place), plain)
+	if err != nil {
+		return
+	}
+	ttl := time.Until(t.until)
+	if ttl <= 0 {
+		return
+	}
+	p.call(time.Now().Add(p.budget), func(ctx context.Context) error { return p.store.Update(ctx, place, sealed, ttl) })
+}
+
+func (p *storePool) cancelled(key string, t *ticket) int32 {
+	return p.mark(key, t.slot).cancelled.Add(1)
+}
+
+func (p *storePool) giveBack(key string, t *ticket) {
+	if p.mark(key, t.slot).handed.Load() { // else a fresh one is in its slot by now
+		p.update(key, t)
+	}
+}
+
+func (p *storePool) strike(key string) {
+	deadline := time.Now().Add(p.budget)
+	partial := p.partial(p.keyring.active(), key)
+	entries, _ := guarded(p.guard, p.budget, func(ctx context.Context) ([]session.Entry, error) {
+		return p.store.SelectSession(ctx, partial, int(p.perKey)+1)
+	})
+	var spared []session.Key
+	again := false
+	for _, e := range entries {
+		m := p.mark(key, e.Key.ID)
+		if m.handed.Load() {
+			p.delete(deadline, e.Key)
+			continue
+		}
+		again = m.struck.Swap(true) || again
+		spared = append(spared, e.Key)
+	}
+	if !again {
+		return
+	}
+	for _, k := range spared {
+		p.delete(deadline, k)
+	}
+}
+
+func (p *storePool) drop(key string) {
+	deadline := time.Now().Add(p.budget)
+	partial := p.partial(p.keyring.active(), key)
+	for k, m := range p.marks.SelectSession(key) {
+		if m.handed.Load() {
+			p.marks.Delete(k)
+			p.delete(deadline, session.Key{Partial: partial, ID: k.ID})
+		}
+	}
+}
+
+func (p *storePool) flush(name string) {
+	p.marks.Clear()
+	deadline := time.Now().Add(flushBudget)
+	p.call(deadline, func(ctx context.Context) error {
+		for e, err := range p.store.All(ctx) {
+			if err != nil {
+				return err
+			}
+			t, err := p.open(e)
+			if err != nil || name != "" && nameOfKey(t.poolKey) != name {
+				continue // a server's session, or another Client's
+			}
+			if err := p.store.Delete(ctx, e.Key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (p *storePool) held() poolHeld { return poolHeld{store: p.guard.stats()} }
+
+func (p *storePool) close() {
+	p.closed.Store(true)
+	p.marks.Close()
+}
+
+// mark returns what is known of a slot, to be written to. Two that are made at once lose a
+// mark of one handshake.
+func (p *storePool) mark(key, slot string) *slotMarks {
+	if m, ok := p.marks.Lookup(fastcache.Key{Partial: key, ID: slot}); ok {
+		return m
+	}
+	m := new(slotMarks)
+	p.setMark(key, slot, m)
+	return m
+}
+
+func (p *storePool) setMark(key, slot string, m *slotMarks) {
+	_ = p.marks.Update(fastcache.Key{Partial: key, ID: slot}, m) // fails after Close only
+}
+
+func (p *storePool) delete(deadline time.Time, key session.Key) {
+	p.call(deadline, func(ctx context.Context) error { return p.store.Delete(ctx, key) })
+}
+
+// call is guarded for calls whose only answer is whether they worked. The guard counts; a
+// ticket that was not stored or not removed costs a handshake at most.
+func (p *storePool) call(deadline time.Time, f func(context.Context) error) {
+	if p.closed.Load() {
+		return
+	}
+	_, _ = guarded(p.guard, time.Until(deadline), func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, f(ctx)
+	})
+}
