@@ -2,7 +2,7 @@
 MODULES := . interop
 
 # What the race detector has something to find in. Nested modules run in full.
-RACE := ./fastcache/... ./index/... ./timerwheel/... ./cmd/...
+RACE := ./fastcache/... ./index/... ./timerwheel/... ./cmd/... ./internal/otpport/...
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
