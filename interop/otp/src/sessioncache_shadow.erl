@@ -2,8 +2,8 @@
 %%
 %% It exists because the owner decides in OTP: ssl keeps an order of its sessions beside the
 %% cache, and ends when one that it counts on is not there. So a port program that starts
-%% anew is filled from the shadow, and the shadow answers as long as there is no program that has
-%% it all. It is not read otherwise, but for sessions that are too large for a frame.
+%% anew is filled from the shadow, sessions whose life in the program ends are told anew from it,
+%% and it answers as long as there is no program that has it all. It is not read otherwise, but for sessions that are too large for a frame.
 %%
 %% The table belongs to the process that called new/0, the owner in OTP's sense, and goes with
 %% it, however it ends. It is public because the process that owns the port writes it.
