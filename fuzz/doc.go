@@ -4,6 +4,8 @@
 //	FuzzIndex  index against a map of slices: order, revocation, walks over a changing list
 //	FuzzCache  fastcache against the reference in internal/model: every promise of a
 //	           sequential user, in virtual time
+//	FuzzOTPPort
+//	           the port program of interop/otp against a map: every frame has its answer
 //
 // A target's seeds and corpus run with every go test. To search for more:
 //

@@ -24,6 +24,10 @@ need() {
 # gcc alone is not enough for cgo: Debian's gcc does without the C library's headers.
 compiles_c() { echo '#include <stdlib.h>' | gcc -E -; }
 
+# The test certificates need crypto that works, not only its module.
+runs_erlang() { erl -noshell -eval "{ok, _} = application:ensure_all_started($1), halt()."; }
+has_eunit() { erl -noshell -eval 'halt(case file:path_open(code:get_path(), "../include/eunit.hrl", [read]) of {ok, _, _} -> 0; _ -> 1 end).'; }
+
 check() {
 	missing=()
 	need go golang-go -- command -v go
@@ -32,6 +36,9 @@ check() {
 	need 'openssl, for interop' openssl -- command -v openssl
 	need 'curl, for interop' curl -- command -v curl
 	need 'nginx, for interop' nginx-light -- env PATH="$PATH:/usr/sbin" nginx -v
+	need 'Erlang/OTP with ssl' erlang-base erlang-ssl -- runs_erlang ssl
+	need EUnit erlang-eunit erlang-dev -- has_eunit
+	need rebar3 rebar3 -- command -v rebar3
 	# Servers that later parts test against go here: need redis-server redis-server -- command -v redis-server
 }
 

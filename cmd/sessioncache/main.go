@@ -2,6 +2,7 @@
 //
 //	sessioncache demo              TLS servers and clients on loopback, over the cache
 //	sessioncache probe host:port   whether and how a server resumes sessions
+//	sessioncache otp-port          the sessions of Erlang/OTP, which starts this itself
 //	sessioncache help [command]    the commands, or the flags of one
 //
 // It exits with 0 when all went well, 1 when something failed, and 2 on a wrong call; probe
@@ -32,6 +33,7 @@ type command struct {
 var commands = []command{
 	{"demo", "run TLS servers and clients on loopback and show how many handshakes resume", runDemo},
 	{"probe", "connect to a TLS server and tell whether and how it resumes sessions", runProbe},
+	{"otp-port", "keep the sessions of Erlang/OTP's ssl application, which starts this itself", runOTPPort},
 }
 
 func main() {
@@ -92,7 +94,7 @@ func printUsage(w io.Writer) {
 	fmt.Fprint(w, "sessioncache shows what the session cache does for TLS.\n\n"+
 		"usage: sessioncache <command> [flags]\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-6s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.summary)
 	}
-	fmt.Fprintf(w, "  %-6s %s\n", "help", "show this, or the flags of a command: sessioncache help demo")
+	fmt.Fprintf(w, "  %-8s %s\n", "help", "show this, or the flags of a command: sessioncache help demo")
 }
