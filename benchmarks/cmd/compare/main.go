@@ -86,15 +86,22 @@ func run(s settings) error {
 	if s.child != "" {
 		return runChild(s)
 	}
-	raw := filepath.Join(s.out, report.RawFile)
+	var failed []string
 	if !s.render {
+		var err error
 		began := time.Now()
-		if err := measure(s, raw); err != nil {
+		if failed, err = measure(s, filepath.Join(s.out, report.RawFile)); err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "measured in %v\n", time.Since(began).Round(time.Second))
 	}
-	return report.Write(s.out)
+	if err := report.Write(s.out); err != nil {
+		return err
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d runs failed, the report names them: %s", len(failed), strings.Join(failed, ", "))
+	}
+	return nil
 }
 
 func runChild(s settings) error {

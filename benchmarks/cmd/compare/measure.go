@@ -19,29 +19,28 @@ import (
 // maxRun is how long one process may take.
 const maxRun = 10 * time.Minute
 
-// measure runs all rounds and writes the raw file. Runs that fail are named in it and make
-// measure return an error at the end; the others count.
-func measure(s settings, raw string) error {
-	if err := os.MkdirAll(filepath.Dir(raw), 0o777); err != nil {
-		return err
-	}
-	f, err := os.Create(raw)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := header(f, s); err != nil {
-		return err
-	}
+// measure runs all rounds, writes the raw file and returns the runs that failed. The file names
+// them, and the others count.
+func measure(s settings, raw string) (failed []string, err error) {
 	total, done := 0, 0
 	for round := 1; round <= s.rounds; round++ {
 		jobs, err := s.jobs(round)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		total += len(jobs)
 	}
-	var failed []string
+	if err := os.MkdirAll(filepath.Dir(raw), 0o777); err != nil {
+		return nil, err
+	}
+	f, err := os.Create(raw)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := header(f, s); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	for round := 1; round <= s.rounds; round++ {
 		fmt.Fprintf(f, "\nround: %d\n", round)
@@ -54,17 +53,14 @@ func measure(s settings, raw string) error {
 				fmt.Fprintf(os.Stderr, "FAILED %s: %v\n", j, err)
 			}
 			if _, err := f.Write(out); err != nil {
-				return err
+				return nil, err
 			}
 			done++
 			left := time.Duration(float64(time.Since(began)) / float64(done) * float64(total-done))
 			fmt.Fprintf(os.Stderr, "%4d/%d round %d %-32s about %v left\n", done, total, round, j, left.Round(10*time.Second))
 		}
 	}
-	if len(failed) > 0 {
-		fmt.Fprintf(os.Stderr, "%d runs failed: %s\n", len(failed), strings.Join(failed, ", "))
-	}
-	return f.Close()
+	return failed, f.Close()
 }
 
 // start runs a job in a process of its own and returns what it printed.

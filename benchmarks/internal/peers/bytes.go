@@ -20,9 +20,12 @@ var byteCaches = []Peer{
 		Note: "copies 256 bytes in and out; has no TTL; its namesake is no relation of ours"},
 }
 
-// entryBytes is what byte caches are given per session: key, session and their own header, with
-// room for an uneven spread over their shards.
-const entryBytes = (workload.KeyLen + workload.SessionLen + 32) * 3 / 2
+// bytesFor returns what byte caches are given to hold so many sessions: key, session and a header
+// each, and room for an uneven spread over shards, of which they have up to 1024.
+func bytesFor(capacity int) int {
+	const entry = (workload.KeyLen + workload.SessionLen + 32) * 3 / 2
+	return (capacity + 16*1024) * entry
+}
 
 // keyBytes returns the bytes of a key without a copy; the caches do not change them.
 func keyBytes(key string) []byte { return unsafe.Slice(unsafe.StringData(key), len(key)) }
@@ -45,7 +48,7 @@ func openBigCache(cfg Config) Cache {
 	options := bigcache.DefaultConfig(cfg.TTL)
 	options.MaxEntriesInWindow = cfg.Capacity
 	options.MaxEntrySize = workload.KeyLen + workload.SessionLen
-	options.HardMaxCacheSize = max(1, cfg.Capacity*entryBytes>>20) + options.Shards*options.MaxEntrySize>>20
+	options.HardMaxCacheSize = bytesFor(cfg.Capacity)>>20 + 1
 	options.Verbose = false
 	return bigCache{must(bigcache.New(context.Background(), options)), cfg.Sessions}
 }
@@ -76,7 +79,7 @@ type freeCache struct {
 }
 
 func openFreeCache(cfg Config) Cache {
-	return freeCache{freecache.NewCache(cfg.Capacity * entryBytes), cfg.Sessions, int(cfg.TTL.Seconds())}
+	return freeCache{freecache.NewCache(bytesFor(cfg.Capacity)), cfg.Sessions, int(cfg.TTL.Seconds())}
 }
 
 func (c freeCache) Get(key string) (*workload.Session, bool) {
@@ -107,7 +110,7 @@ type vmFastcache struct {
 }
 
 func openVMFastcache(cfg Config) Cache {
-	return vmFastcache{vm.New(cfg.Capacity * entryBytes), cfg.Sessions}
+	return vmFastcache{vm.New(bytesFor(cfg.Capacity)), cfg.Sessions}
 }
 
 func (c vmFastcache) Get(key string) (*workload.Session, bool) {

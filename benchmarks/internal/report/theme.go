@@ -62,7 +62,9 @@ func (t theme) new(title, x, y string) *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = t.paper
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
-	sans := func(size vg.Length) font.Font { return font.From(font.Font{Typeface: "Liberation", Variant: "Sans"}, size) }
+	sans := func(size vg.Length) font.Font {
+		return font.From(font.Font{Typeface: "Liberation", Variant: "Sans"}, size)
+	}
 	p.Title.TextStyle.Font, p.Title.TextStyle.Color = sans(14), t.ink
 	p.Title.Padding = vg.Points(10)
 	p.Legend.TextStyle.Font, p.Legend.TextStyle.Color = sans(11), t.ink

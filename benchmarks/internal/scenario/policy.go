@@ -36,7 +36,8 @@ func rotations(env Env, p peers.Peer) ([]Result, error) {
 	var out []Result
 	for _, oneTime := range []float64{0, 0.4} {
 		for _, demote := range []bool{false, true} {
-			r := rotation{env.scaled(60_000), env.scaled(10_000), env.scaled(480_000), oneTime}
+			places := env.scaled(10_000)
+			r := rotation{clients: 6 * places, places: places, visits: 48 * places, oneTime: oneTime}
 			c := p.Open(peers.Config{Capacity: r.places, TTL: workload.TTL, Inline: true})
 			d, ok := c.(peers.Demoter)
 			if demote && !ok {
