@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sessioncache/sessioncache/benchmarks/internal/report"
 )
@@ -63,6 +64,19 @@ func TestDearScenariosStopAfterTheirRounds(t *testing.T) {
 	for _, name := range namesOf(t, s, 10) {
 		if strings.HasPrefix(name, "expiry/") || strings.HasPrefix(name, "hit-ratio/") {
 			t.Errorf("round 10 runs %s", name)
+		}
+	}
+}
+
+func TestNoRoundBeginsThatTheBudgetDoesNotAfford(t *testing.T) {
+	s := settingsOf(t, "-budget", "10m")
+	for _, tt := range []struct {
+		round int
+		spent time.Duration
+		want  bool
+	}{{1, 0, true}, {2, 5 * time.Minute, true}, {2, 6 * time.Minute, false}, {10, 9 * time.Minute, true}, {10, 10 * time.Minute, false}} {
+		if got := s.affords(tt.round, tt.spent); got != tt.want {
+			t.Errorf("round %d after %v of 10m: %v; want %v", tt.round, tt.spent, got, tt.want)
 		}
 	}
 }

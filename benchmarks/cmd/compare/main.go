@@ -26,6 +26,7 @@ import (
 // settings are the flags.
 type settings struct {
 	rounds, others int
+	budget         time.Duration
 	procs          int
 	quick          bool
 	scenarios      string
@@ -45,8 +46,9 @@ func parse(args []string) (settings, error) {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	flags.IntVar(&s.rounds, "n", 10, "rounds")
 	flags.IntVar(&s.others, "others", 3, "rounds that measure the caches that do not lead, too")
+	flags.DurationVar(&s.budget, "budget", 75*time.Minute, "begin no round that would end later")
 	flags.IntVar(&s.procs, "procs", 2, "processors that a measured process uses (GOMAXPROCS)")
-	flags.BoolVar(&s.quick, "quick", false, "three rounds, the caches that lead, parts of the traces")
+	flags.BoolVar(&s.quick, "quick", false, "two rounds, the caches that lead, parts of the traces")
 	flags.StringVar(&s.scenarios, "scenario", ".", "regular `expression` of the scenarios to run")
 	flags.StringVar(&s.caches, "cache", ".", "regular `expression` of the caches to run")
 	flags.StringVar(&s.out, "out", "../docs/benchmarks", "`directory` of the report, its plots and the raw file")
@@ -63,7 +65,7 @@ func parse(args []string) (settings, error) {
 		s.env.Traces = append([]string{*traces}, traceDirs...)
 	}
 	if s.quick {
-		s.rounds, s.others, s.env.MaxRequests = min(s.rounds, 3), 0, min(s.env.MaxRequests, 300_000)
+		s.rounds, s.others, s.env.MaxRequests = min(s.rounds, 2), 0, min(s.env.MaxRequests, 300_000)
 	}
 	return s, nil
 }
@@ -142,7 +144,8 @@ func (s settings) jobs(round int) (jobs []job, err error) {
 		return nil, err
 	}
 	for _, sc := range scenario.All() {
-		if !scenarios.MatchString(sc.Name) || sc.Rounds > 0 && round > sc.Rounds {
+		dear := sc.Rounds > 0 && (round > sc.Rounds || s.quick && round > 1)
+		if dear || !scenarios.MatchString(sc.Name) {
 			continue
 		}
 		var part []job

@@ -43,6 +43,10 @@ func measure(s settings, raw string) (failed []string, err error) {
 	}
 	began := time.Now()
 	for round := 1; round <= s.rounds; round++ {
+		if !s.affords(round, time.Since(began)) {
+			fmt.Fprintf(os.Stderr, "round %d would end after the budget of %v: no more rounds\n", round, s.budget)
+			break
+		}
 		fmt.Fprintf(f, "\nround: %d\n", round)
 		jobs, _ := s.jobs(round)
 		for _, j := range jobs {
@@ -61,6 +65,11 @@ func measure(s settings, raw string) (failed []string, err error) {
 		}
 	}
 	return failed, f.Close()
+}
+
+// affords reports whether a round would end within the budget, if it takes as long as those before.
+func (s settings) affords(round int, spent time.Duration) bool {
+	return round == 1 || spent/time.Duration(round-1)*time.Duration(round) <= s.budget
 }
 
 // start runs a job in a process of its own and returns what it printed.

@@ -18,7 +18,7 @@ var readScenarios = []Scenario{
 	{Name: "miss", Doc: "lookups of unknown ids of known hosts in 1 M sessions; none hits", Takes: notYardstick, Run: misses},
 	{Name: "mixed-90", Doc: "90 % lookups, 10 % updates of present keys, Zipf over 1 M sessions; no lookup misses", Takes: notYardstick, Run: mixed(10)},
 	{Name: "mixed-75", Doc: "75 % lookups, 25 % updates of present keys, Zipf over 1 M sessions; no lookup misses", Takes: notYardstick, Run: mixed(4)},
-	{Name: "scaling", Doc: "hit-zipf and mixed-90 with 1 to 64 goroutines per processor", Takes: scales, Run: scaling, Rounds: 5},
+	{Name: "scaling", Doc: "hit-zipf and mixed-90 with 1 to 64 goroutines per processor", Takes: scales, Run: scaling, Rounds: 3},
 }
 
 // scales leaves the slow ones out: their curves would only flatten the plot.
@@ -26,8 +26,8 @@ func scales(p peers.Peer) bool { return p.Core && real(p) }
 
 // lookUp looks up n accesses of a trace, from one on and around its end.
 func (c filled) lookUp(t *workload.Trace, from, n int, sum *tally) {
-	hits, wrong := 0, 0
-	for i := from; n > 0; n-- {
+	hits, wrong, left := 0, 0, n
+	for i := from; left > 0; left-- {
 		if s, ok := c.Get(t.Key(i)); ok {
 			hits++
 			if number := t.Number(i); number == workload.Absent || s != &c.sessions[number] {
@@ -38,15 +38,15 @@ func (c filled) lookUp(t *workload.Trace, from, n int, sum *tally) {
 			i = 0
 		}
 	}
-	sum.add(0, hits, wrong)
+	sum.add(n, hits, wrong)
 }
 
 // readers times workers that look a trace up, together each access so many times.
 func (c filled) readers(workers int, t *workload.Trace, times int) (timing, *tally) {
-	sum := &tally{gets: t.Len() * times}
-	return timeWorkers(workers, sum.gets, func(w int) {
+	n, sum := t.Len()*times, &tally{}
+	return timeWorkers(workers, n, func(w int) {
 		from, _ := part(t.Len(), w, workers)
-		begin, end := part(sum.gets, w, workers)
+		begin, end := part(n, w, workers)
 		c.lookUp(t, from, end-begin, sum)
 	}), sum
 }
