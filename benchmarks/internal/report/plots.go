@@ -161,8 +161,9 @@ func (d *Data) plotLatency(t theme) ([]*plot.Plot, error) {
 	units := []string{"p50-sec", "p99-sec", "p99.9-sec", worstTime}
 	p.Y.Scale = plot.LogScale{}
 	var marks plot.ConstantTicks
+	round := strings.NewReplacer(".00 ", " ", ".0 ", " ")
 	for ns := 10.0; ns <= 1e9; ns *= 10 {
-		marks = append(marks, plot.Tick{Value: ns, Label: strings.Replace(duration(ns*1e-9), ".00", "", 1)})
+		marks = append(marks, plot.Tick{Value: ns, Label: round.Replace(duration(ns * 1e-9))})
 	}
 	p.Y.Tick.Marker = marks
 	drawn := 0
@@ -203,7 +204,10 @@ func (d *Data) plotHits(t theme) ([]*plot.Plot, error) {
 	for _, cache := range []string{peers.FIFO, "sturdyc", "ristretto", "theine", otter, ours} {
 		var xys plotter.XYs
 		for i, pair := range pairs {
-			labels[i] = strings.Replace(traceAt(pair.variant), "000", "k", 1)
+			labels[i] = traceAt(pair.variant)
+			if short, ok := strings.CutSuffix(labels[i], "000"); ok {
+				labels[i] = short + "k"
+			}
 			s, ok := d.get(cell{"hit-ratio", pair.variant, cache}, hitPercent)
 			lru, ok2 := d.get(cell{"hit-ratio", pair.variant, peers.LRU}, hitPercent)
 			if ok && ok2 {
@@ -217,6 +221,15 @@ func (d *Data) plotHits(t theme) ([]*plot.Plot, error) {
 			return nil, err
 		}
 	}
+	var marks plot.ConstantTicks
+	for points := -100.0; points <= 100; points += 10 {
+		label := fmt.Sprintf("%+.0f", points)
+		if points == 0 {
+			label = peers.LRU
+		}
+		marks = append(marks, plot.Tick{Value: points, Label: label})
+	}
+	p.Y.Tick.Marker = marks
 	p.NominalX(labels...)
 	p.X.Tick.Length = 0
 	p.X.Tick.Label.Rotation = math.Pi / 4

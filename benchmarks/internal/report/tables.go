@@ -71,8 +71,6 @@ func (d *Data) writeRows(b *strings.Builder, sc string) {
 // writeMatrix writes a table with a row per cache and a column per variant.
 func (d *Data) writeMatrix(b *strings.Builder, sc, unit string) {
 	variants := d.variants(sc)
-	slices.Sort(variants)
-	slices.SortStableFunc(variants, func(a, b string) int { return len(a) - len(b) })
 	head := []string{"cache"}
 	var names []string
 	for _, v := range variants {
