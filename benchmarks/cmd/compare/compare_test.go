@@ -91,7 +91,7 @@ func TestMeasureWritesWhatTheReportReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"### miss", "### churn", "2 rounds", "At 0.001 of the reference size"} {
+	for _, want := range []string{"### miss", "### churn", "Rounds: 2", "At 0.001 of the reference size"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report lacks %q", want)
 		}
@@ -130,6 +130,13 @@ func TestFlagsAreChecked(t *testing.T) {
 	}
 	if err := run(settingsOf(t, "-scenario", "(", "-out", t.TempDir())); err == nil {
 		t.Error("a broken expression is accepted")
+	}
+	dir := t.TempDir()
+	if err := run(settingsOf(t, "-scenario", "no-such-scenario", "-out", dir)); err == nil {
+		t.Error("a comparison of nothing runs")
+	}
+	if _, err := os.Stat(filepath.Join(dir, report.RawFile)); err == nil {
+		t.Error("a comparison of nothing leaves a raw file, perhaps in place of a good one")
 	}
 	if err := run(settingsOf(t, "-child", "hit-zipf/no-such-cache")); err == nil {
 		t.Error("a child of an unknown cache runs")

@@ -30,6 +30,9 @@ func measure(s settings, raw string) (failed []string, err error) {
 		}
 		total += len(jobs)
 	}
+	if total == 0 {
+		return nil, fmt.Errorf("no run matches -scenario %q and -cache %q", s.scenarios, s.caches)
+	}
 	if err := os.MkdirAll(filepath.Dir(raw), 0o777); err != nil {
 		return nil, err
 	}
@@ -107,7 +110,7 @@ func header(w io.Writer, s settings) error {
 		{"goos", runtime.GOOS}, {"goarch", runtime.GOARCH},
 		{"go", runtime.Version()},
 		{"cpu", cpuModel()},
-		{"processors", fmt.Sprintf("%d, of which each process uses %d", runtime.NumCPU(), s.procs)},
+		{"processors", fmt.Sprintf("%d processors, of which each process uses %d", runtime.NumCPU(), s.procs)},
 		{"rounds", strconv.Itoa(s.rounds)},
 		{"scale", strconv.FormatFloat(s.env.Scale, 'g', -1, 64)},
 	}

@@ -81,9 +81,9 @@ const explain = "Medians over the rounds, with their 95 % confidence interval, o
 
 func (d *Data) writeHead(b *strings.Builder) {
 	fmt.Fprintf(b, "# fastcache beside other caches\n\n")
-	fmt.Fprintf(b, "Commit %s, %s, %s, %s %s/%s, %s processors.\n", d.setting("commit"), d.setting("date"),
+	fmt.Fprintf(b, "Commit %s, %s, %s, %s %s/%s, %s.\n", d.setting("commit"), d.setting("date"),
 		d.setting("cpu"), d.setting("go"), d.setting("goos"), d.setting("goarch"), d.setting("processors"))
-	fmt.Fprintf(b, "%d rounds, each run a process of its own: `%s` in `benchmarks/`. Written from [%s](%s), "+
+	fmt.Fprintf(b, "Rounds: %d, each run a process of its own: `%s` in `benchmarks/`. Written from [%s](%s), "+
 		"which benchstat reads; how it is measured: [benchmarks/README.md](../../benchmarks/README.md).\n\n",
 		d.rounds, d.setting("command"), RawFile, RawFile)
 	if scale := d.setting("scale"); scale != "1" {
