@@ -106,7 +106,7 @@ func header(w io.Writer, s settings) error {
 	lines := [][2]string{
 		{"commit", commit},
 		{"date", time.Now().UTC().Format("2006-01-02")},
-		{"command", "go run ./cmd/compare " + strings.Join(os.Args[1:], " ")},
+		{"command", "go run ./cmd/compare" + quoted(os.Args[1:])},
 		{"goos", runtime.GOOS}, {"goarch", runtime.GOARCH},
 		{"go", runtime.Version()},
 		{"cpu", cpuModel()},
@@ -127,6 +127,18 @@ func header(w io.Writer, s settings) error {
 		}
 	}
 	return nil
+}
+
+// quoted returns arguments as a shell takes them.
+func quoted(args []string) string {
+	var b strings.Builder
+	for _, arg := range args {
+		if strings.ContainsAny(arg, " |$^()*?'\"") {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		b.WriteString(" " + arg)
+	}
+	return b.String()
 }
 
 // commit returns what is measured: the commit, and whether more than that is.
