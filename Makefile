@@ -2,6 +2,10 @@
 # go.mod has it, whatever workspace there is.
 MODULES := . interop
 
+# The harness of the comparisons, whose many peers would make every stage slow: its code is checked
+# and its tests run, without the race detector and for this platform only.
+HARNESS := benchmarks
+
 # What the race detector has something to find in. Nested modules run in full.
 RACE := ./fastcache/... ./index/... ./timerwheel/... ./session/... ./tlscache/... ./cmd/... ./internal/otpport/...
 
@@ -21,10 +25,11 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# each runs the command $(2) in every module, under a heading and with the time it took.
+# each runs the command $(2) in every module, or in those that $(3) lists, under a heading and
+# with the time it took.
 define each
 @set -uo pipefail; start=$$SECONDS; \
-for module in $(MODULES); do \
+for module in $(or $(3),$(MODULES)); do \
 	printf '\n== %s (module %s)\n' '$(1)' "$$module"; \
 	( cd "$$module" && export GOWORK=off && $(2) ) || exit 1; \
 done; \
@@ -58,7 +63,7 @@ endef
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: tools lint vet unit walk race ## everything a change must pass (the one test command)
@@ -70,19 +75,19 @@ tools: ## find or install what the tests need
 
 .PHONY: lint
 lint: ## gofmt and staticcheck
-	$(call each,gofmt,$(gofmt))
-	$(call each,staticcheck,go run $(STATICCHECK) ./...)
+	$(call each,gofmt,$(gofmt),$(MODULES) $(HARNESS))
+	$(call each,staticcheck,go run $(STATICCHECK) ./...,$(MODULES) $(HARNESS))
 	$(call each,staticcheck walk,go run $(STATICCHECK) -tags sessioncache_walk ./...)
 
 .PHONY: vet
 vet: ## go vet, also for 32 bits, and a build for arm64
-	$(call each,vet,go vet ./...)
+	$(call each,vet,go vet ./...,$(MODULES) $(HARNESS))
 	$(call each,vet 386,GOARCH=386 go vet ./...)
 	$(call each,build arm64,GOARCH=arm64 go build -o /dev/null ./...)
 
 .PHONY: unit
 unit: ## all tests, examples, fuzz corpora and policies
-	$(call each,unit,$(unit))
+	$(call each,unit,$(unit),$(MODULES) $(HARNESS))
 
 # Tests of random operations and of storms, with the shard's invariants walked at every unlock.
 WALK := ^Test(EveryPromise|Answers|LateTimers|.*Histories(Are|With)|.*(GrowAndShrink|WavesExpire))
@@ -104,6 +109,16 @@ fuzz: ## every fuzz target for FUZZTIME=10m (FUZZ=regexp, PARALLEL=workers)
 .PHONY: bench
 bench: ## the headline benchmarks (BENCH=regexp, COUNT=6)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) .
+
+.PHONY: bench-compare
+bench-compare: ## side by side with other caches, about an hour: docs/benchmarks/compare.md (ARGS=-quick: minutes)
+	scripts/tools.sh bench
+	cd $(HARNESS) && go run ./cmd/compare $(ARGS)
+
+.PHONY: bench-guard
+bench-guard: ## instructions and cache misses against docs/benchmarks/guard.txt (ARGS=-record: write that)
+	scripts/tools.sh bench
+	cd $(HARNESS) && go run ./cmd/guard $(ARGS)
 
 # Faults that a promise forbids, put in one at a time: each must turn a test red.
 .PHONY: mutants

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Finds what the tests need on this machine, or installs it where it may: as root, with apt-get.
+# With the argument bench: what the comparisons with other caches need, too.
 set -euo pipefail
+for=${1:-test}
 
 missing=() # Debian packages
 
@@ -39,6 +41,10 @@ check() {
 	need 'Erlang/OTP with ssl' erlang-base erlang-ssl -- runs_erlang ssl
 	need EUnit erlang-eunit erlang-dev -- has_eunit
 	need rebar3 rebar3 -- command -v rebar3
+	if [ "$for" = bench ]; then
+		need 'escript, for the session store of Erlang/OTP' erlang-base erlang-ssl -- erl -noshell -eval '{module, _} = code:load_file(ssl_client_session_cache_db), halt().'
+		need valgrind valgrind -- command -v valgrind
+	fi
 	# Servers that later parts test against go here: need redis-server redis-server -- command -v redis-server
 }
 
