@@ -93,6 +93,34 @@ func TestPromise1IdleOutDecidesByThePresentDeadline(t *testing.T) {
 	})
 }
 
+// A slow Lookup may find a version over that was replaced long before its deadline. The key was
+// never absent, so it must look again, and only then miss.
+func TestPromise2LookupOfAnOldVersionLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{}, 1, HashGood)
+		defer c.Close()
+		key := Key{"p", "a"}
+		digest, _ := c.digests(key)
+		if err := c.UpdateTTL(key, 1, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		old := nodeOf(c, key) // by a Lookup that then stalls
+		if err := c.Update(key, 2); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if c.use(old) {
+			t.Fatal("the old version is alive at its deadline")
+		}
+		if got := c.findNewer(digest, key, old); got == nil || got.Item.value != 2 {
+			t.Errorf("findNewer = %v after an Update; want the new version", got)
+		}
+		if got := c.findNewer(digest, key, nodeOf(c, key)); got != nil {
+			t.Errorf("findNewer = %v; want nil, for there is none", got)
+		}
+	})
+}
+
 // An Update whose predecessor left its slot while room was made stores a new session: it
 // must not look for the old one's place in the table.
 func TestPromise9ReplaceOfWhatJustWentEnds(t *testing.T) {
