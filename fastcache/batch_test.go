@@ -58,3 +58,58 @@ func TestPromise9OneHoldOfTheLockDoesOneBatchOfWork(t *testing.T) {
 		})
 	}
 }
+
+// Who needs room looks at 64 sessions of the present tick, at most, for one that is over.
+func TestPromise5LooksForTheExpiredOfThisTickWithinLimits(t *testing.T) {
+	for others, want := range map[int]bool{0: true, scanExpired/2 - 1: true, 2 * scanExpired: false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := NewForTest(Config[int]{}, 1, HashGood)
+			defer c.Close()
+			store := func(n int, ttl time.Duration) {
+				for i := range n {
+					if err := c.UpdateTTL(Key{ttl.String(), strconv.Itoa(i + c.Size())}, i, ttl); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			const soon = time.Duration(1<<tickShift)/2 - 1
+			store(others, soon+1) // on either side: the wheel's order is its own
+			store(1, soon)
+			store(others, soon+1)
+			time.Sleep(soon)
+			s := &c.shards[0]
+			s.mu.Lock()
+			n := s.overThisTickLocked(c.now())
+			s.mu.Unlock()
+			if found := n != nil; found != want {
+				t.Errorf("among %d that are not over, the one that is was found: %v; want %v", 2*others, found, want)
+			}
+		})
+	}
+}
+
+// A timer that is late is no reason to evict: what should have gone long ago goes first, from
+// whatever shard.
+func TestPromise5ExpiredOfOtherShardsGoFirstWhereTheTimerIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const half = 32
+		c := NewForTest(Config[int]{MaxSessions: 2 * half}, 8, HashGood)
+		defer c.Close()
+		store := func(partial string, ttl time.Duration) {
+			for i := range half {
+				if err := c.UpdateTTL(Key{partial, strconv.Itoa(i)}, i, ttl); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		store("long", time.Hour)
+		store("short", time.Second)
+		holdTimer(c)
+		time.Sleep(3 * time.Second)
+		store("new", time.Hour)
+		if st := c.Stats(); st.Evicted != 0 || st.Expired != half {
+			t.Errorf("for %d new sessions %d were evicted and %d that had expired removed; want none and %d", half, st.Evicted, st.Expired, half)
+		}
+		c.wake() // which the held timer owes
+	})
+}
