@@ -113,3 +113,44 @@ func TestPromise5ExpiredOfOtherShardsGoFirstWhereTheTimerIsLate(t *testing.T) {
 		c.wake() // which the held timer owes
 	})
 }
+
+// At its quota a partial key gives a session that is over, though the timer has not come to it.
+func TestPromise5QuotaTakesTheExpiredFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{MaxPerPartial: 3}, 1, HashGood)
+		defer c.Close()
+		const soon = time.Duration(1<<tickShift) / 2
+		for i, ttl := range []time.Duration{time.Hour, soon, time.Hour} {
+			if err := c.UpdateTTL(Key{"p", strconv.Itoa(i)}, i, ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(soon)
+		if err := c.Update(Key{"p", "new"}, 3); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := c.Lookup(Key{"p", "0"}); !ok || c.Stats().Quota != 0 {
+			t.Errorf("the oldest session is there: %v, %d went by the quota; want it there, for another was over", ok, c.Stats().Quota)
+		}
+	})
+}
+
+// Sessions stand where their hash says, or hardly behind it: few buckets overflow.
+func TestPromise9ProbesAreShortUnderAGoodHash(t *testing.T) {
+	const sessions = 4000
+	c := NewForTest(Config[int]{}, 1, HashGood)
+	defer c.Close()
+	for i := range sessions {
+		if err := c.Update(Key{"p", strconv.Itoa(i)}, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beyond := uint64(0)
+	table := c.shards[0].table.Load()
+	for i := range table.buckets {
+		beyond += table.buckets[i].word.Load() >> overflowShift
+	}
+	if beyond > sessions/2 {
+		t.Errorf("%d sessions overflow their buckets %d times; want half as often at most", sessions, beyond)
+	}
+}
