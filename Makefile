@@ -10,6 +10,7 @@ HARNESS := benchmarks
 RACE := ./fastcache/... ./index/... ./timerwheel/... ./session/... ./tlscache/... ./cmd/... ./internal/otpport/...
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GREMLINS    := github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
 
 # Settings for one run, as in: make fuzz FUZZTIME=30s
 FUZZ     ?= ^Fuzz
@@ -18,6 +19,7 @@ PARALLEL ?= # fuzz workers; empty: one per processor
 BENCH    ?= .
 COUNT    ?= 6
 MUTANTS  ?= .
+BLIND    ?= timerwheel index fastcache
 SOAK     ?= 30m
 LIN_HISTORIES ?= 20000
 
@@ -124,6 +126,17 @@ bench-guard: ## instructions and cache misses against docs/benchmarks/guard.txt 
 .PHONY: mutants
 mutants: ## break the code on purpose, fault by fault: does a test notice? (MUTANTS=regexp)
 	go run ./internal/mutants -run '$(MUTANTS)'
+
+# Each operator of a package turned into another, by a tool that does not know what the code is for.
+# A mutant that runs for four times as long as all tests do counts as timed out: neither killed nor
+# alive. docs/testing.md has the survivors.
+.PHONY: gremlins
+gremlins: ## break the code blindly, operator by operator (BLIND=packages; hours)
+	@for package in $(BLIND); do \
+		printf '\n-- %s\n' "$$package"; \
+		GOFLAGS='-short -vet=off -ldflags=-w' go run $(GREMLINS) unleash \
+			--workers 1 --timeout-coefficient 4 --threshold-efficacy 90 "./$$package" || exit 1; \
+	done
 
 .PHONY: soak
 soak: ## mixed load for SOAK=30m, LIN_HISTORIES=20000 histories per configuration, tlscache in full

@@ -39,6 +39,17 @@ func (c *Cache[V]) MaxWorkForTest() int {
 	return most
 }
 
+// HoldTimerForTest keeps the timer's function from its work until release is called, as a stopped
+// process does. Update, Close and Stats may wait for that, too; Lookup does not.
+func (c *Cache[V]) HoldTimerForTest() (release func()) {
+	a := &c.alarm
+	a.mu.Lock()
+	for a.mu.passing {
+		a.quiet.Wait()
+	}
+	return a.mu.Unlock
+}
+
 // ShardsForTest returns the number of shards.
 func (c *Cache[V]) ShardsForTest() int { return len(c.shards) }
 

@@ -3,22 +3,18 @@
 package fastcache_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -487,126 +483,4 @@ func TestSoak(t *testing.T) {
 	fmt.Printf("soak: done in %v: %d rounds, %d calls, %d hits, %d reports, %d caches closed under load, %d excused hits; %s; %s; %s; %v; failed %v\n",
 		time.Since(begin).Round(time.Second), len(empty), s.ops.Load(), s.hits.Load(), s.reports.Load(), s.closed.Load(), s.expiredHits.Load(),
 		s.checkSlope("heap loaded", loaded, 8<<20), s.checkSlope("heap empty", empty, 2<<20), s.checkSlope("goroutines", goroutines, 2), &stops, s.failed.Load())
-}
-
-// soakStops sums up the children that were stopped and continued.
-type soakStops struct {
-	children        int
-	lookups, served int64 // served: expired, without ExactClock, before the timer had run
-}
-
-func (st *soakStops) String() string {
-	return fmt.Sprintf("%d children stopped, %d lookups, %d of them expired as documented", st.children, st.lookups, st.served)
-}
-
-// add runs this test binary as a child, stops it for three seconds in the middle of its
-// lookups, and has it judge what it saw.
-func (st *soakStops) add(t *testing.T, s *soak) {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestSoakChild$", "-test.v")
-	cmd.Env = append(os.Environ(), "SOAK_CHILD=1", "SOAK=")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := bufio.NewScanner(out)
-	wait := func(prefix string) (rest string, ok bool) {
-		for said.Scan() {
-			if rest, ok = strings.CutPrefix(said.Text(), prefix); ok {
-				return rest, true
-			}
-			if strings.Contains(said.Text(), "soak_test.go") {
-				t.Log("child: ", said.Text())
-			}
-		}
-		return "", false
-	}
-	if _, ok := wait("child: ready"); !ok {
-		s.errorf("the child did not start")
-	}
-	time.Sleep(500 * time.Millisecond)
-	cmd.Process.Signal(syscall.SIGSTOP)
-	time.Sleep(3 * time.Second)
-	cmd.Process.Signal(syscall.SIGCONT)
-	rest, ok := wait("child: done ")
-	io.Copy(io.Discard, out)
-	if err := cmd.Wait(); err != nil || !ok {
-		s.errorf("the child ended with %v (summary: %v)", err, ok)
-	}
-	var lookups, served int64
-	if ok {
-		if _, err := fmt.Sscan(rest, &lookups, &served); err != nil {
-			s.errorf("the child said %q: %v", rest, err)
-		}
-	}
-	st.children++
-	st.lookups += lookups
-	st.served += served
-}
-
-// TestSoakChild looks sessions up while its parent stops it. With ExactClock no expired one
-// may be served. Without, those whose deadline passed in the stop may be, until the timer
-// has run once more.
-func TestSoakChild(t *testing.T) {
-	if os.Getenv("SOAK_CHILD") == "" {
-		t.Skip("TestSoak runs it")
-	}
-	runtime.GOMAXPROCS(1) // so that the timer seldom runs before the first lookups after the stop
-	base := time.Now()
-	now := func() int64 { return int64(time.Since(base)) }
-	exact := fastcache.NewForTest(fastcache.Config[int]{ExactClock: true}, 1, fastcache.HashGood)
-	lazy := fastcache.NewForTest(fastcache.Config[int]{}, 1, fastcache.HashGood)
-	defer exact.Close()
-	defer lazy.Close()
-	const sessions = 200
-	var (
-		keys      [sessions]fastcache.Key
-		deadlines [sessions]int64 // at the latest
-	)
-	for i := range keys {
-		keys[i] = key("p", i)
-		ttl := time.Duration(i+1) * 25 * time.Millisecond // up to 5 s
-		putTTL(t, exact, keys[i], i, ttl)
-		putTTL(t, lazy, keys[i], i, ttl)
-		deadlines[i] = now() + int64(ttl)
-	}
-	fmt.Println("child: ready")
-	var (
-		lookups, served     int64
-		ran, wakeUps        uint64 // by the lazy cache's timer: now, and when the stop began
-		last, stopped, over = now(), false, int64(math.MaxInt64)
-	)
-	for i := 0; last < over && last < int64(20*time.Second); i = (i + 1) % sessions {
-		ran = lazy.Stats().WakeUps // before the lookup that it excuses
-		begin, deadline := now(), deadlines[i]
-		if begin-last > int64(time.Second) {
-			stopped, over = true, begin+int64(700*time.Millisecond)
-		} else if !stopped {
-			wakeUps = ran
-		}
-		last = begin
-		// Every other turn is for a session that will be over after a stop of three
-		// seconds and lies beyond the horizon now.
-		if left := deadline - begin; !stopped && i%2 == 0 && (left < int64(1200*time.Millisecond) || left > int64(2900*time.Millisecond)) {
-			continue
-		}
-		if _, ok := lazy.Lookup(keys[i]); ok && begin >= deadline {
-			served++
-			if !stopped || ran > wakeUps {
-				t.Fatalf("Lookup serves a session %v after its deadline, and the timer has run (stopped: %v)", time.Duration(begin-deadline), stopped)
-			}
-		}
-		begin = now()
-		if _, ok := exact.Lookup(keys[i]); ok && begin >= deadline {
-			t.Fatalf("with ExactClock, Lookup serves a session %v after its deadline", time.Duration(begin-deadline))
-		}
-		lookups += 2
-	}
-	if !stopped {
-		t.Error("this process was not stopped")
-	}
-	fmt.Println("child: done", lookups, served)
 }

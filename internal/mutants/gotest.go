@@ -54,6 +54,7 @@ func (g *goTest) run(ctx context.Context, overlay string, s step) verdict {
 		args = append(args, "-rapid.nofailfile") // or it leaves the failure in the work tree
 	}
 	cmd := g.command(ctx, args...)
+	cmd.Env = append(cmd.Env, "MUTANT_OVERLAY="+overlay) // for tests that run the go command themselves
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

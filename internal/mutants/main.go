@@ -2,6 +2,7 @@
 //
 //	go run ./internal/mutants                    # all faults of mutants.txt
 //	go run ./internal/mutants -run '^idle' -v    # some of them, with what the tests say
+//	go run ./internal/mutants -run revoked -tests Histories    # does this one test see it?
 //
 // A fault that no test notices is a promise that no test holds; mutants.txt says which one.
 // The work tree is never changed: go test sees the fault through an overlay.
@@ -28,6 +29,7 @@ var list string
 
 type options struct {
 	run     *regexp.Regexp
+	tests   string // a regular expression; empty: see steps
 	timeout time.Duration
 	jobs    int
 	verbose bool
@@ -52,6 +54,7 @@ func main() {
 func parseFlags(args []string) (opt options, err error) {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
 	run := flags.String("run", "", "only mutants whose `name` matches")
+	flags.StringVar(&opt.tests, "tests", "", "only tests of the mutant's package that match `regexp` may catch it")
 	flags.DurationVar(&opt.timeout, "timeout", 5*time.Minute, "limit of one go test; a mutant that hangs takes so long")
 	flags.IntVar(&opt.jobs, "p", 2, "mutants at a time, 1 or 2")
 	flags.BoolVar(&opt.verbose, "v", false, "print the promise, and the output of the test that fails")
@@ -97,7 +100,7 @@ func hunt(ctx context.Context, opt options, out io.Writer) error {
 	r := newReport(out, chosen, opt.verbose)
 	parallel(opt.jobs, chosen, func(m mutant) {
 		start := time.Now()
-		v := try(root, filepath.Join(dir, m.name), m, func(overlay string, s step) verdict {
+		v := try(root, filepath.Join(dir, m.name), m, steps(m, opt.tests), func(overlay string, s step) verdict {
 			return g.run(ctx, overlay, s)
 		})
 		if ctx.Err() == nil {

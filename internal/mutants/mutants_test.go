@@ -165,14 +165,14 @@ func TestSurvivorIsReported(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			steps := 0
-			v := try(root, t.TempDir(), tt.m, func(string, step) verdict { steps++; return tt.verdict })
+			ran := 0
+			v := try(root, t.TempDir(), tt.m, steps(tt.m, ""), func(string, step) verdict { ran++; return tt.verdict })
 			var out strings.Builder
 			r := newReport(&out, []mutant{tt.m}, false)
 			r.add(tt.m, v, time.Second)
 			err := r.end()
-			if steps != tt.steps || out.String() != tt.want {
-				t.Errorf("%d steps and\n%swant %d and\n%s", steps, &out, tt.steps, tt.want)
+			if ran != tt.steps || out.String() != tt.want {
+				t.Errorf("%d steps and\n%swant %d and\n%s", ran, &out, tt.steps, tt.want)
 			}
 			if got := errorText(err); got != tt.wantErr {
 				t.Errorf("got error %q; want %q", got, tt.wantErr)
@@ -191,16 +191,18 @@ func errorText(err error) string {
 func TestStepsBeginWhereTheFaultIs(t *testing.T) {
 	for _, tt := range []struct {
 		m    mutant
+		only string
 		want []step
 	}{
-		{mutant{file: "fastcache/cache.go"}, []step{{dir: "fastcache"}, {dir: "fuzz"}}},
-		{mutant{file: "index/group.go", tests: "TestA|TestB", race: true}, []step{
+		{mutant{file: "fastcache/cache.go", tests: "TestA"}, "Histories", []step{{dir: "fastcache", tests: "Histories"}}},
+		{mutant{file: "fastcache/cache.go"}, "", []step{{dir: "fastcache"}, {dir: "fuzz"}}},
+		{mutant{file: "index/group.go", tests: "TestA|TestB", race: true}, "", []step{
 			{"index", "^(TestA|TestB)$", true, time.Minute},
 			{dir: "index", race: true}, {dir: "fuzz", race: true}, {dir: "fastcache", race: true},
 		}},
 	} {
-		if got := steps(tt.m); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("steps(%+v) = %+v; want %+v", tt.m, got, tt.want)
+		if got := steps(tt.m, tt.only); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("steps(%+v, %q) = %+v; want %+v", tt.m, tt.only, got, tt.want)
 		}
 	}
 }

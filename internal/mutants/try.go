@@ -22,8 +22,12 @@ type step struct {
 const hintLimit = time.Minute
 
 // steps returns the tests that a mutant must fail, those first that are likely to: the ones
-// it names, its own package's, the model's, then the package that uses its own.
-func steps(m mutant) []step {
+// it names, its own package's, the model's, then the package that uses its own. If tests is
+// not empty, it is those of its own package alone.
+func steps(m mutant, tests string) []step {
+	if tests != "" {
+		return []step{{dir: m.dir(), tests: tests, race: m.race}}
+	}
 	var list []step
 	if m.tests != "" {
 		list = append(list, step{m.dir(), "^(" + m.tests + ")$", m.race, hintLimit})
@@ -55,13 +59,13 @@ type verdict struct {
 	output  string // of the failure
 }
 
-// try writes a mutant and its overlay into dir, and runs its steps until one catches it.
-func try(root, dir string, m mutant, run func(overlay string, s step) verdict) verdict {
+// try writes a mutant and its overlay into dir, and runs the steps until one catches it.
+func try(root, dir string, m mutant, steps []step, run func(overlay string, s step) verdict) verdict {
 	overlay, err := writeOverlay(root, dir, m)
 	if err != nil {
 		return verdict{outcome: faulty, output: err.Error()}
 	}
-	for _, s := range steps(m) {
+	for _, s := range steps {
 		if v := run(overlay, s); v.outcome != survived {
 			return v
 		}

@@ -1,0 +1,156 @@
+package fastcache
+
+import (
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// One hold of a shard's lock does a batch of work: it ends sessions, or files those again that
+// share a bucket of the wheel with them, and it counts both.
+func TestPromise9OneHoldOfTheLockDoesOneBatchOfWork(t *testing.T) {
+	const tick = time.Duration(1 << tickShift)
+	const bucket = 10 * 64 * tick // where a bucket of the wheel's second level begins
+	for _, tt := range []struct {
+		name        string
+		first, last int           // sessions, in the order of their Updates
+		a, b        time.Duration // their TTLs
+		due         int
+	}{
+		{"all are due", 500, 500, bucket, bucket, 1000},
+		{"the first are due, the others not yet", 100, 1000, bucket, bucket + 60*tick, 100},
+		{"the last are due, the others not yet", 1000, 100, bucket + 60*tick, bucket, 100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := NewForTest(Config[int]{}, 1, HashGood)
+				defer c.Close()
+				for i := range tt.first + tt.last {
+					ttl := tt.a
+					if i >= tt.first {
+						ttl = tt.b
+					}
+					if err := c.UpdateTTL(Key{"p", strconv.Itoa(i)}, i, ttl); err != nil {
+						t.Fatal(err)
+					}
+				}
+				holdTimer(c)
+				time.Sleep(bucket + tick)
+				s, holds, gone := &c.shards[0], 0, 0
+				for ; gone < tt.due && holds < 100; holds++ {
+					s.mu.Lock()
+					before := s.mu.resident
+					s.expireLocked(c, c.now())
+					ended, work := before-s.mu.resident, s.mu.work
+					c.unlock(s)
+					gone += ended
+					if ended > batchSessions || work > batchSessions || work < ended {
+						t.Errorf("hold %d ended %d sessions and counts work on %d; want at most %d", holds, ended, work, batchSessions)
+					}
+				}
+				// A hold that does much less than it may makes others wait for the lock more often.
+				if most := (tt.first+tt.last)/(batchSessions-6) + 1; holds > most {
+					t.Errorf("%d of %d sessions ended in %d holds; want %d at most", gone, tt.due, holds, most)
+				}
+				c.wake() // which the held timer owes
+			})
+		})
+	}
+}
+
+// Who needs room looks at 64 sessions of the present tick, at most, for one that is over.
+func TestPromise5LooksForTheExpiredOfThisTickWithinLimits(t *testing.T) {
+	for others, want := range map[int]bool{0: true, scanExpired/2 - 1: true, 2 * scanExpired: false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := NewForTest(Config[int]{}, 1, HashGood)
+			defer c.Close()
+			store := func(n int, ttl time.Duration) {
+				for i := range n {
+					if err := c.UpdateTTL(Key{ttl.String(), strconv.Itoa(i + c.Size())}, i, ttl); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			const soon = time.Duration(1<<tickShift)/2 - 1
+			store(others, soon+1) // on either side: the wheel's order is its own
+			store(1, soon)
+			store(others, soon+1)
+			time.Sleep(soon)
+			s := &c.shards[0]
+			s.mu.Lock()
+			n := s.overThisTickLocked(c.now())
+			s.mu.Unlock()
+			if found := n != nil; found != want {
+				t.Errorf("among %d that are not over, the one that is was found: %v; want %v", 2*others, found, want)
+			}
+		})
+	}
+}
+
+// A timer that is late is no reason to evict: what should have gone long ago goes first, from
+// whatever shard.
+func TestPromise5ExpiredOfOtherShardsGoFirstWhereTheTimerIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const half = 32
+		c := NewForTest(Config[int]{MaxSessions: 2 * half}, 8, HashGood)
+		defer c.Close()
+		store := func(partial string, ttl time.Duration) {
+			for i := range half {
+				if err := c.UpdateTTL(Key{partial, strconv.Itoa(i)}, i, ttl); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		store("long", time.Hour)
+		store("short", time.Second)
+		holdTimer(c)
+		time.Sleep(3 * time.Second)
+		store("new", time.Hour)
+		if st := c.Stats(); st.Evicted != 0 || st.Expired != half {
+			t.Errorf("for %d new sessions %d were evicted and %d that had expired removed; want none and %d", half, st.Evicted, st.Expired, half)
+		}
+		c.wake() // which the held timer owes
+	})
+}
+
+// At its quota a partial key gives a session that is over, though the timer has not come to it.
+func TestPromise5QuotaTakesTheExpiredFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{MaxPerPartial: 3}, 1, HashGood)
+		defer c.Close()
+		const soon = time.Duration(1<<tickShift) / 2
+		for i, ttl := range []time.Duration{time.Hour, soon, time.Hour} {
+			if err := c.UpdateTTL(Key{"p", strconv.Itoa(i)}, i, ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(soon)
+		if err := c.Update(Key{"p", "new"}, 3); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := c.Lookup(Key{"p", "0"}); !ok || c.Stats().Quota != 0 {
+			t.Errorf("the oldest session is there: %v, %d went by the quota; want it there, for another was over", ok, c.Stats().Quota)
+		}
+	})
+}
+
+// Sessions stand where their hash says, or hardly behind it: few buckets overflow.
+func TestPromise9ProbesAreShortUnderAGoodHash(t *testing.T) {
+	const sessions = 4000
+	c := NewForTest(Config[int]{}, 1, HashGood)
+	defer c.Close()
+	for i := range sessions {
+		if err := c.Update(Key{"p", strconv.Itoa(i)}, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beyond := uint64(0)
+	table := c.shards[0].table.Load()
+	for i := range table.buckets {
+		beyond += table.buckets[i].word.Load() >> overflowShift
+	}
+	if beyond > sessions/2 {
+		t.Errorf("%d sessions overflow their buckets %d times; want half as often at most", sessions, beyond)
+	}
+}
