@@ -12,9 +12,9 @@ import (
 type workload []int
 
 const (
-	scanKeys   = 1 << 40 // those of a scan are new
-	burstKeys  = 1 << 41
-	recentKeys = 1 << 42
+	scanKeys   = 1 << 28 // those of a scan are new
+	burstKeys  = 1 << 29
+	recentKeys = 1 << 30
 )
 
 // A zipf picks the ranks 0 … n-1, in proportion to 1/(rank+1)^skew.
@@ -106,8 +106,9 @@ func (w workload) scanned(every, length int) (out workload) {
 // then appends other traffic, with keys of its own.
 func (w workload) then(more workload) workload {
 	out := slices.Clone(w)
+	beyond := slices.Max(w) + 1
 	for _, key := range more {
-		out = append(out, key+len(w)<<44)
+		out = append(out, beyond+key)
 	}
 	return out
 }
