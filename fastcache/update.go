@@ -303,10 +303,12 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 			c.index.Unlock(g) // DeletePartial or TakeNewest won
 			return false
 		}
+	}
+	u.fresh.Item.inheritUses(&old.Item) // before the group shows it to anybody
+	if g != nil {
 		g.PushNewest(u.fresh)
 		g.Unlink(old)
 	}
-	u.fresh.Item.inheritUses(&old.Item)
 	s.table.Load().replace(m.place[slot], u.fresh)
 	if g != nil {
 		c.index.Unlock(g)
