@@ -27,6 +27,7 @@ const (
 	smallSample   = 512 // slots
 	sampleOfFew   = 8
 	sampleOfMany  = 64
+	sampleRoom    = 4 // in a small shard, or a loop whose few sampled keys share a bucket goes unseen
 	sampleShift   = 3 // the hash bits that choose the sample are not the lowest: those are tags
 	samplePerSlot = 4 // slots per sampled key in a large shard
 )
@@ -39,6 +40,8 @@ func (g *ghosts) ready(slots int) {
 	g.recent = make([]uint32, slots+slots/2)
 	if slots > smallSample {
 		slots /= samplePerSlot
+	} else {
+		slots *= sampleRoom
 	}
 	g.sample = make([]uint32, slots)
 }

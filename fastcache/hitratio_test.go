@@ -119,7 +119,12 @@ func TestPromise5LoopsLargerThanTheCacheHit(t *testing.T) {
 				if places < 16 {
 					want *= 0.75 // it takes longer to see what is going on
 				}
-				if got := w.ratio(t, places, 1); got < want {
+				seeds := max(1, 512/places) // in so few places luck with the hash matters
+				got := 0.0
+				for range seeds {
+					got += w.ratio(t, places, 1) / float64(seeds)
+				}
+				if got < want {
 					t.Errorf("a loop of %d in %d places hits %.3f; want %.3f at least", keys, places, got, want)
 				}
 			})
