@@ -258,3 +258,13 @@ func (s *shard[V]) scheduleLocked(slot uint32, until int64) int64 {
 	}
 	return due
 }
+
+// rescheduleLocked is scheduleLocked for a slot that was filed for a deadline before. If the new
+// one is no earlier it leaves the slot where it is: the wheel will hand it out too soon,
+// and dueLocked files it again, once in a lifetime and not at each Update.
+func (s *shard[V]) rescheduleLocked(slot uint32, old, until int64) int64 {
+	if old <= 0 || until < old {
+		return s.scheduleLocked(slot, until)
+	}
+	return s.next.Load()
+}

@@ -323,7 +323,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 		m.weight[slot] = u.weight
 	}
 	s.reportLocked(c, old, Replaced)
-	u.next = s.scheduleLocked(slot, u.fresh.Item.until.Load())
+	u.next = s.rescheduleLocked(slot, old.Item.until.Load(), u.fresh.Item.until.Load())
 	return true
 }
 
