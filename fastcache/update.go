@@ -296,6 +296,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	if old.Item.until.Load() <= 0 {
 		return false // a Lookup, or TakeNewest, has just ended it
 	}
+	m.queue.renew(slot) // before the group's lock, so that its cache misses overlap with those below
 	var g *index.Group[entry[V]]
 	if c.index != nil {
 		g = c.index.LockOf(old)
@@ -306,14 +307,12 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	}
 	u.fresh.Item.inheritUses(&old.Item) // before the group shows it to anybody
 	if g != nil {
-		g.PushNewest(u.fresh)
-		g.Unlink(old)
+		g.Replace(old, u.fresh)
 	}
 	s.table.Load().replace(m.place[slot], u.fresh)
 	if g != nil {
 		c.index.Unlock(g)
 	}
-	m.queue.renew(slot)
 	u.room.probation.add(s.releaseLocked(slot))
 	if u.onProbation {
 		s.mu.probation.add(slot, len(m.place))

@@ -136,3 +136,17 @@ func (g *Group[T]) Unlink(n *Node[T]) bool {
 	g.mu.count--
 	return true
 }
+
+// Replace is PushNewest of fresh and Unlink of old.
+func (g *Group[T]) Replace(old, fresh *Node[T]) bool {
+	// The links of old's neighbours, loaded side by side: one by one, the locked stores below
+	// would wait for each.
+	if older := old.next.Load(); older != nil {
+		older.next.Load()
+	}
+	if newer := old.prev; newer != nil {
+		newer.next.Load()
+	}
+	g.PushNewest(fresh)
+	return g.Unlink(old)
+}
