@@ -13,8 +13,9 @@ const (
 	// SHA-256 fits, and with a pointer-sized value the node fills its 80-byte size class.
 	inlineKey = 32
 
-	// wideKey is how many more a wide node stores behind its entry, in one allocation of 144
-	// bytes: a flat key of NoIndex, or a long id.
+	// midKey and wideKey are how many more a mid and a wide node store behind their entry, in one
+	// allocation of 112 or 144 bytes: a flat key of NoIndex, or a long id.
+	midKey  = 32
 	wideKey = 64
 
 	// maxUse is the largest count of uses that an entry keeps for the eviction hand.
@@ -55,7 +56,13 @@ type entry[V any] struct {
 	buf [inlineKey]byte
 }
 
-// A wideNode has room for a longer key behind the entry's buffer, the entry's last field.
+// A midNode and a wideNode have room for a longer key behind the entry's buffer, the entry's
+// last field.
+type midNode[V any] struct {
+	node node[V]
+	_    [midKey]byte
+}
+
 type wideNode[V any] struct {
 	node node[V]
 	_    [wideKey]byte
@@ -83,10 +90,13 @@ func newNode[V any](key Key, value V, indexed, idles bool) *node[V] {
 		return newLongNode(key, value)
 	}
 	var n *node[V]
-	if size > inlineKey {
-		n = &new(wideNode[V]).node
-	} else {
+	switch {
+	case size <= inlineKey:
 		n = new(node[V])
+	case size <= inlineKey+midKey:
+		n = &new(midNode[V]).node
+	default:
+		n = &new(wideNode[V]).node
 	}
 	e := &n.Item
 	e.value = value

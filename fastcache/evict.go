@@ -29,6 +29,7 @@ func (s *shard[V]) expiredLocked(c *Cache[V], now int64) (room, bool) {
 // overThisTickLocked returns a session that expired within the current tick, which the
 // wheel hands out at its end, or nil.
 func (s *shard[V]) overThisTickLocked(now int64) *node[V] {
+	s.cancelLocked()
 	looked := 0
 	for slot := range s.mu.wheel.Upcoming() {
 		if n := s.nodeLocked(slot); settle(n, now) {

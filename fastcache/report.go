@@ -14,6 +14,7 @@ func (s *shard[V]) reportLocked(c *Cache[V], n *node[V], reason Reason) {
 // unlock releases a shard and sees to it that what was reported under the lock is
 // delivered.
 func (c *Cache[V]) unlock(s *shard[V]) {
+	s.cancelLocked()
 	s.walkLocked(c)
 	s.mu.maxWork = max(s.mu.maxWork, s.mu.work)
 	s.mu.work = 0

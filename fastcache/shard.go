@@ -38,6 +38,7 @@ type shard[V any] struct {
 		sync.Mutex // taken after overflow, before a group's; never two shards; never held over the caller's code
 		slots
 		wheel  *timerwheel.Wheel
+		loose  loose // the wheel still has this slot, which has been freed
 		queue  queues
 		closed bool
 
@@ -80,7 +81,7 @@ func (s *shard[V]) resetLocked() {
 	s.table.Store(newTable[V](1))
 	s.mu.slots = slots{free: noSlot}
 	s.mu.queue, s.mu.probation = queues{}, slotList{}
-	s.mu.wheel = nil
+	s.mu.wheel, s.mu.loose = nil, loose{slot: noSlot}
 }
 
 // allocLocked returns a free slot; the table has room for as many nodes as there are slots.
@@ -147,9 +148,11 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int6
 	m := &s.mu
 	slot := n.Item.slot
 	m.work++
+	until := n.Item.until.Load()
 	ended = c.end(n, reason, now)
 	s.table.Load().remove(m.hash[slot], m.place[slot])
-	m.wheel.Cancel(slot)
+	s.cancelLocked()
+	m.loose = loose{slot, until}
 	m.queue.remove(slot)
 	room.places = 1
 	if c.cfg.Weigh != nil {
@@ -200,6 +203,7 @@ func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
 	if m.wheel == nil {
 		return room{}, false
 	}
+	s.cancelLocked()
 	m.wheel.Advance(tickOf(now))
 	const limit = batchSessions - 2 // leaves one for overThisTickLocked, one for the session to be stored
 	for m.work < limit {
@@ -233,6 +237,7 @@ func (s *shard[V]) residesLocked(n *node[V]) bool {
 
 // nextLocked returns the instant at which the wheel wants attention, or never.
 func (s *shard[V]) nextLocked() int64 {
+	s.cancelLocked()
 	if s.mu.wheel != nil {
 		if at, ok := s.mu.wheel.Next(); ok {
 			return startOf(at)
@@ -243,6 +248,22 @@ func (s *shard[V]) nextLocked() int64 {
 
 // publishNextLocked stores the wheel's next instant, exactly.
 func (s *shard[V]) publishNextLocked() { s.next.Store(s.nextLocked()) }
+
+// A loose slot is one whose session is gone and which the wheel still has: most often the
+// session for which it made room takes the slot over, with a later deadline, and need not be
+// filed anew. Whoever asks the wheel, or releases the lock, cancels it first.
+type loose struct {
+	slot  uint32
+	until int64 // the wheel has it no later
+}
+
+// cancelLocked makes the wheel forget the loose slot.
+func (s *shard[V]) cancelLocked() {
+	if slot := s.mu.loose.slot; slot != noSlot {
+		s.mu.loose.slot = noSlot
+		s.mu.wheel.Cancel(slot)
+	}
+}
 
 // scheduleLocked files a slot under its entry's deadline and returns when the wheel wants
 // attention for it, which the caller passes to wakeBy once the lock is released.

@@ -284,7 +284,11 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 	}
 	u.room.add(room{places: -1, weight: -u.weight})
 	m.inserted++
-	u.next = s.scheduleLocked(slot, u.fresh.Item.until.Load())
+	var before int64 // the deadline for which the slot was filed before; 0: it was not
+	if slot == m.loose.slot {
+		before, m.loose.slot = m.loose.until, noSlot
+	}
+	u.next = s.rescheduleLocked(slot, before, u.fresh.Item.until.Load())
 }
 
 // replaceLocked puts the session in the slot and place of old, which is alive, unless
