@@ -154,3 +154,37 @@ func TestPromise9ProbesAreShortUnderAGoodHash(t *testing.T) {
 		t.Errorf("%d sessions overflow their buckets %d times; want half as often at most", sessions, beyond)
 	}
 }
+
+// The place in the wheel that a session leaves behind is given up before anybody asks the wheel what
+// is due.
+func TestPromise9FreedSlotNeverComesDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{MaxPerPartial: 1, MaxWeight: 10, Weigh: func(_ Key, v int) int64 { return int64(v) }}, 1, HashGood)
+		defer c.Close()
+		for _, s := range []struct {
+			partial, id string
+			weight      int
+			ttl         time.Duration
+		}{
+			{"p", "a", 1, time.Second},
+			{"p", "a", 1, time.Hour}, // the wheel still says 1 s
+			{"q", "b", 9, time.Hour},
+		} {
+			if err := c.UpdateTTL(Key{s.partial, s.id}, s.weight, s.ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		holdTimer(c)
+		time.Sleep(2 * time.Second)
+		if err := c.Update(Key{"p", "c"}, 5); err != nil { // takes p's only place, and then needs weight
+			t.Fatal(err)
+		}
+		if st := c.Stats(); st.Quota != 1 || st.Evicted != 1 || st.Sessions != 1 {
+			t.Errorf("%+v; want one session gone for the quota, one evicted, one left", st)
+		}
+		c.wake() // which the held timer owes
+		if err := c.CheckInvariantsForTest(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -137,10 +137,11 @@ func (g *Group[T]) Unlink(n *Node[T]) bool {
 	return true
 }
 
-// Replace is PushNewest of fresh and Unlink of old.
+// Replace links fresh as the newest and unlinks old, and reports whether old was linked. It needs
+// the lock.
 func (g *Group[T]) Replace(old, fresh *Node[T]) bool {
-	// The links of old's neighbours, loaded side by side: one by one, the locked stores below
-	// would wait for each.
+	// First the links of old's neighbours are loaded side by side. One by one, each of the
+	// locked stores below would wait for the one that it needs.
 	if older := old.next.Load(); older != nil {
 		older.next.Load()
 	}
