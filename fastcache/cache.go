@@ -144,16 +144,16 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 	// hit on a session that is in the processor's cache takes half as long again. Whatever
 	// is unusual goes to lookupSlow, which begins anew.
 	digest := maphash.Comparable(c.seed, key) & c.hashMask
-	b := c.tables[digest>>c.shardShift].Load().homeOf(uint32(digest))
-	word := b.word.Load()
-	match := places(word, tagOf(uint32(digest)))
+	b := c.tables[digest>>c.shardShift].Load().Home(uint32(digest))
+	word := b.Word()
+	match := b.Match(word, uint32(digest))
 	if match == 0 {
-		if word>>overflowShift == 0 {
+		if !b.Overflowed(word) {
 			return c.missed()
 		}
 		return c.lookupSlow(digest, key)
 	}
-	n := b.node(match).Load()
+	n := b.Node(match)
 	if n == nil || !n.Item.hasInline(len(key.ID)) {
 		return c.lookupSlow(digest, key)
 	}
@@ -196,7 +196,7 @@ func (c *Cache[V]) missed() (none V, ok bool) {
 
 // find returns what the table has for a key, alive or not, or nil.
 func (c *Cache[V]) find(digest uint64, key Key) *node[V] {
-	return c.tables[digest>>c.shardShift].Load().find(uint32(digest), key)
+	return find(c.tables[digest>>c.shardShift].Load(), uint32(digest), key)
 }
 
 // findNewer returns what the table has for a key if that is no longer n, which the caller

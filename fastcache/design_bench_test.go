@@ -85,7 +85,7 @@ func BenchmarkTable(b *testing.B) {
 	find := map[string]func(Key) bool{
 		"ours": func(k Key) bool {
 			d := c.digest(k)
-			n := c.shardOf(d).table.Load().find(uint32(d), k)
+			n := find(c.shardOf(d).table.Load(), uint32(d), k)
 			return n != nil && n.Item.until.Load() > 0
 		},
 		"xsync": func(k Key) bool {

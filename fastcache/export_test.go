@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 
+	"github.com/sessioncache/sessioncache/internal/buckets"
 	"github.com/sessioncache/sessioncache/timerwheel"
 )
 
@@ -113,7 +114,7 @@ func (c *Cache[V]) checkUnlinked(linked map[*node[V]]bool, residents int) error 
 func (c *Cache[V]) checkLinked(n *node[V]) error {
 	digest, partial := c.digest(keyOf(n)), c.partialDigest(partialOf(n))
 	s := c.shardOf(digest)
-	if found := s.table.Load().find(uint32(digest), keyOf(n)); found != n {
+	if found := find(s.table.Load(), uint32(digest), keyOf(n)); found != n {
 		return fmt.Errorf("an indexed node is not what its key finds in the table")
 	}
 	if g := n.Group(); g.Revoked() || c.index.Find(partial, g.Partial()) != g {
@@ -131,11 +132,15 @@ func (c *Cache[V]) checkLinked(n *node[V]) error {
 func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	m := &s.mu
 	t := s.table.Load()
-	if err := t.check(m.resident); err != nil {
+	if err := t.Check(func(n *node[V]) uint32 { return m.hash[n.Item.slot] }); err != nil {
 		return 0, err
 	}
-	if err := s.checkOverflowLocked(); err != nil {
-		return 0, err
+	nodes := 0
+	for range t.All() {
+		nodes++
+	}
+	if nodes != m.resident {
+		return 0, fmt.Errorf("the table has %d nodes, the shard %d", nodes, m.resident)
 	}
 	deadlines := map[uint32]timerwheel.Tick{}
 	if m.wheel != nil {
@@ -143,7 +148,7 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	}
 	free := 0
 	for slot := m.free; slot != noSlot; slot = m.hash[slot] {
-		if free++; free > len(m.place) || m.place[slot] != noPlace {
+		if free++; free > len(m.place) || m.place[slot] != buckets.NoPlace {
 			return 0, fmt.Errorf("slot %d is in the free list and taken, or the list is a ring", slot)
 		}
 	}
@@ -219,7 +224,7 @@ func (s *shard[V]) checkSlotLocked(c *Cache[V], slot uint32, n *node[V], deadlin
 		return fmt.Errorf("the node in slot %d says %d", slot, n.Item.slot)
 	case c.shardOf(digest) != s || m.hash[slot] != uint32(digest):
 		return fmt.Errorf("slot %d has a wrong hash", slot)
-	case s.table.Load().find(uint32(digest), keyOf(n)) != n:
+	case find(s.table.Load(), uint32(digest), keyOf(n)) != n:
 		return fmt.Errorf("the table does not find the node in slot %d", slot)
 	case m.queue.in(slot) == unqueued:
 		return fmt.Errorf("slot %d is in no queue", slot)
@@ -229,57 +234,6 @@ func (s *shard[V]) checkSlotLocked(c *Cache[V], slot uint32, n *node[V], deadlin
 		return fmt.Errorf("slot %d is not scheduled, or after its deadline", slot)
 	}
 	return nil
-}
-
-// check checks a table's tags and overflow counts.
-func (t *table[V]) check(resident int) error {
-	nodes := 0
-	for i := range t.buckets {
-		b := &t.buckets[i]
-		for j := range b.nodes {
-			tag := b.word.Load() >> (8 * j) & 0xff
-			if (tag == 0) != (b.nodes[j].Load() == nil) {
-				return fmt.Errorf("bucket %d place %d: tag %#x does not match the node", i, j, tag)
-			}
-			if tag != 0 {
-				nodes++
-			}
-		}
-	}
-	if nodes != resident {
-		return fmt.Errorf("the table has %d nodes, the shard %d", nodes, resident)
-	}
-	return nil
-}
-
-// checkOverflow recounts, for every bucket, the nodes that were placed beyond it.
-func (s *shard[V]) checkOverflowLocked() error {
-	t := s.table.Load()
-	want := make([]uint64, len(t.buckets))
-	for slot, hash := range s.mu.hash {
-		n := s.nodeLocked(uint32(slot))
-		if n == nil {
-			continue
-		}
-		for i := t.home(hash); !t.buckets[i].has(n); i = (i + 1) % len(t.buckets) {
-			want[i]++
-		}
-	}
-	for i := range t.buckets {
-		if got := t.buckets[i].word.Load() >> overflowShift; got != want[i] && got != overflowFull {
-			return fmt.Errorf("bucket %d counts %d nodes beyond it, there are %d", i, got, want[i])
-		}
-	}
-	return nil
-}
-
-func (b *bucket[V]) has(n *node[V]) bool {
-	for j := range b.nodes {
-		if b.nodes[j].Load() == n {
-			return true
-		}
-	}
-	return false
 }
 
 // check walks the queues, and holds what was learnt against its bounds.

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/sessioncache/sessioncache/internal/buckets"
 )
 
 // A reader finds every session while a table is being copied, and in the one that follows. The
@@ -42,7 +44,7 @@ func TestPromise2ReadersMissNothingWhileALargeTableIsCopied(t *testing.T) {
 	for n := 0; n < copies || during.Load() < sessions/100 && n < 100*copies; n++ {
 		s.mu.Lock()
 		copying.Store(true)
-		s.growTableLocked(len(s.table.Load().buckets))
+		s.growTableLocked(buckets.For(len(s.mu.place)))
 		copying.Store(false)
 		s.mu.Unlock()
 	}

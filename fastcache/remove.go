@@ -19,7 +19,7 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 	s := c.shardOf(digest)
 	s.mu.Lock()
 	defer c.unlock(s)
-	n := s.table.Load().find(uint32(digest), key)
+	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil {
 		return value, false
 	}
@@ -40,7 +40,7 @@ func (c *Cache[V]) Demote(key Key) bool {
 	s := c.shardOf(digest)
 	s.mu.Lock()
 	defer c.unlock(s)
-	n := s.table.Load().find(uint32(digest), key)
+	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil || !aliveAt(n, c.now()) {
 		return false
 	}

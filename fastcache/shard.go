@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sessioncache/sessioncache/internal/buckets"
 	"github.com/sessioncache/sessioncache/timerwheel"
 )
 
@@ -59,12 +60,12 @@ type shard[V any] struct {
 // slots number the residents of a shard. The wheel and the eviction queues know a session
 // by its slot alone, so they hold no pointers.
 //
-// invariant: a slot is free ⟺ place[slot] == noPlace ⟺ neither the wheel nor a queue links it.
+// invariant: a slot is free ⟺ place[slot] == buckets.NoPlace ⟺ neither the wheel nor a queue links it.
 type slots struct {
-	place    []place  // by slot: where the table has its node; the table alone holds pointers
-	hash     []uint32 // by slot: what the table needs to grow without touching an entry; of a free slot, the next free one
-	weight   []int64  // by slot; empty without Weigh
-	free     uint32   // the first free slot, or noSlot
+	place    []buckets.Place // by slot: where the table has its node; the table alone holds pointers
+	hash     []uint32        // by slot: what the table needs to grow without touching an entry; of a free slot, the next free one
+	weight   []int64         // by slot; empty without Weigh
+	free     uint32          // the first free slot, or noSlot
 	resident int
 }
 
@@ -78,7 +79,7 @@ func grown[E any](s []E, n int) []E {
 
 // resetLocked makes a new shard usable, and gives the arrays of one that became empty back.
 func (s *shard[V]) resetLocked() {
-	s.table.Store(newTable[V](1))
+	s.table.Store(buckets.New[node[V]](1))
 	s.mu.slots = slots{free: noSlot}
 	s.mu.queue, s.mu.probation = queues{}, slotList{}
 	s.mu.wheel, s.mu.loose = nil, loose{slot: noSlot}
@@ -114,28 +115,28 @@ func (s *shard[V]) addSlotsLocked(c *Cache[V]) {
 	}
 	m.queue.reserve(n)
 	for slot := n - 1; slot >= old; slot-- { // so that the lowest is taken first
-		m.place[slot] = noPlace
+		m.place[slot] = buckets.NoPlace
 		m.hash[slot] = m.free
 		m.free = uint32(slot)
 	}
-	s.growTableLocked(bucketsFor(n))
+	s.growTableLocked(buckets.For(n))
 }
 
 // nodeLocked returns the node of a slot, nil if the slot is free.
 func (s *shard[V]) nodeLocked(slot uint32) *node[V] {
-	if p := s.mu.place[slot]; p != noPlace {
-		return s.table.Load().at(p).Load()
+	if p := s.mu.place[slot]; p != buckets.NoPlace {
+		return s.table.Load().At(p).Load()
 	}
 	return nil
 }
 
-// growTableLocked publishes a table of the given number of buckets with all residents. It
+// growTableLocked publishes a table of n buckets with all residents. It
 // reads the slots' hashes, not the entries.
-func (s *shard[V]) growTableLocked(buckets int) {
-	old, t := s.table.Load(), newTable[V](buckets)
+func (s *shard[V]) growTableLocked(n int) {
+	old, t := s.table.Load(), buckets.New[node[V]](n)
 	for slot, p := range s.mu.place {
-		if p != noPlace {
-			s.mu.place[slot] = t.insert(s.mu.hash[slot], old.at(p).Load())
+		if p != buckets.NoPlace {
+			s.mu.place[slot] = t.Insert(s.mu.hash[slot], old.At(p).Load())
 		}
 	}
 	s.table.Store(t) // publishes: the new table is complete
@@ -150,7 +151,7 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int6
 	m.work++
 	until := n.Item.until.Load()
 	ended = c.end(n, reason, now)
-	s.table.Load().remove(m.hash[slot], m.place[slot])
+	s.table.Load().Remove(m.hash[slot], m.place[slot])
 	s.cancelLocked()
 	m.loose = loose{slot, until}
 	m.queue.remove(slot)
@@ -159,7 +160,7 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int6
 		room.weight = m.weight[slot]
 	}
 	room.probation = s.releaseLocked(slot)
-	m.place[slot] = noPlace
+	m.place[slot] = buckets.NoPlace
 	m.hash[slot] = m.free
 	m.free = slot
 	s.reportLocked(c, n, removalReason(n))

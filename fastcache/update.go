@@ -190,7 +190,7 @@ func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
 	}
 	u.now = c.now()
 	c.setDeadline(u.fresh, u.now, u.ttl)
-	old := s.table.Load().find(uint32(u.digest), u.key)
+	old := find(s.table.Load(), uint32(u.digest), u.key)
 	if old != nil && settle(old, u.now) {
 		u.room.add(s.dropLocked(c, old, u.now))
 		old = nil
@@ -266,12 +266,13 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 	slot := s.allocLocked(c, u.now)
 	u.fresh.Item.slot = slot
 	m.hash[slot] = uint32(u.digest)
+	// linearizes: Update of a new key takes effect where the table's insert publishes it.
 	if c.index == nil {
-		m.place[slot] = s.table.Load().insert(uint32(u.digest), u.fresh)
+		m.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 	} else {
 		g := c.index.Lock(c.partialDigest(u.key.Partial), u.key.Partial)
 		g.PushNewest(u.fresh)
-		m.place[slot] = s.table.Load().insert(uint32(u.digest), u.fresh)
+		m.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
@@ -313,7 +314,9 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	if g != nil {
 		g.Replace(old, u.fresh)
 	}
-	s.table.Load().replace(m.place[slot], u.fresh)
+	// publishes: fresh is complete, and a reader finds the one or the other.
+	// linearizes: Update of a key that is present takes effect here.
+	s.table.Load().At(m.place[slot]).Store(u.fresh)
 	if g != nil {
 		c.index.Unlock(g)
 	}
@@ -343,7 +346,7 @@ func (c *Cache[V]) makeRoom(u *update[V], home *shard[V]) {
 		u.now = c.now()
 		var old *node[V]
 		if s == home { // what is to be replaced must not be evicted for it
-			old = s.table.Load().find(uint32(u.digest), u.key)
+			old = find(s.table.Load(), uint32(u.digest), u.key)
 		}
 		more, ok := s.expiredLocked(c, u.now)
 		spent := s.spentLocked()

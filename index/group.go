@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/sessioncache/sessioncache/internal/buckets"
 )
 
 // inlinePartial is how many bytes of partial key a Group stores in itself. A host name with
@@ -22,6 +24,7 @@ type Group[T any] struct {
 	// The line ends here: a reader that only compares the partial key loads no other.
 
 	digest uint64
+	place  buckets.Place           // under the map's lock: where the table has this group
 	newest atomic.Pointer[Node[T]] // stored under mu, loaded by everyone
 
 	mu struct {
@@ -30,7 +33,7 @@ type Group[T any] struct {
 		count      int  // linked nodes
 		mapped     bool // the index holds this group; once false, it stays so
 	}
-	_ [16]byte // fills the 128-byte size class, whose objects begin with a cache line
+	_ [8]byte // fills the 128-byte size class, whose objects begin with a cache line
 }
 
 // A Node carries one session, in Item, through the list of its group. It must not be copied

@@ -33,69 +33,46 @@ package index
 
 import (
 	"math/bits"
-
-	"github.com/puzpuzpuz/xsync/v3"
 )
 
-// groupsPerMap is how many groups one map is meant to hold. An xsync v3 map stalls all its
-// writers while one goroutine copies it to twice the size: 180 ms near 2^20 keys, below
-// 0.2 ms at this size.
+// groupsPerMap is how many groups one map is meant to hold: growth copies them under its lock.
 const groupsPerMap = 4096
 
 // An Index maps partial keys to groups. All methods are safe for concurrent use. The zero
 // Index is not usable; call New. It must not be copied.
 type Index[T any] struct {
-	maps  []*xsync.MapOf[groupKey, *Group[T]] // by the top bits of the digest
-	shift uint                                // 64 - log2(len(maps))
-}
-
-// A groupKey carries its digest, so that the map need not hash the partial key again.
-type groupKey struct {
-	digest  uint64
-	partial string
+	maps  []groups[T] // by the top bits of the digest
+	shift uint        // 64 - log2(len(maps))
 }
 
 // New returns an empty index that stays fast up to about the given number of partial keys;
 // beyond it, it works and grows.
-func New[T any](groups int) *Index[T] {
-	log := bits.Len(uint(max(groups-1, 0) / groupsPerMap))
-	x := &Index[T]{shift: uint(64 - log)}
-	for range 1 << log {
-		x.maps = append(x.maps, xsync.NewMapOfWithHasher[groupKey, *Group[T]](spread))
+func New[T any](partialKeys int) *Index[T] {
+	log := bits.Len(uint(max(partialKeys-1, 0) / groupsPerMap))
+	x := &Index[T]{maps: make([]groups[T], 1<<log), shift: uint(64 - log)}
+	for i := range x.maps {
+		x.maps[i].init()
 	}
 	return x
 }
 
-// spread mixes the digest for one table of a map. It depends on the table's seed, which
-// changes at every resize. Both halves of the product are needed: xsync takes the low bits,
-// and a difference in the digest's high bits reaches the low half's high bits only.
-func spread(k groupKey, seed uint64) uint64 {
-	high, low := bits.Mul64(k.digest^seed, 0x9e3779b97f4a7c15)
-	return high ^ low
-}
-
-func (x *Index[T]) mapOf(digest uint64) *xsync.MapOf[groupKey, *Group[T]] {
-	return x.maps[digest>>x.shift]
-}
+func (x *Index[T]) mapOf(digest uint64) *groups[T] { return &x.maps[digest>>x.shift] }
 
 // Find returns the group of a partial key, or nil if it has no sessions. It takes no lock
 // and does not allocate.
 func (x *Index[T]) Find(digest uint64, partial string) *Group[T] {
-	g, _ := x.mapOf(digest).Load(groupKey{digest, partial})
-	return g
+	return x.mapOf(digest).find(digest, partial)
 }
 
-// Lock returns the locked group of a partial key and makes it if it is missing: two
-// allocations up to inlinePartial bytes, three beyond. The group is mapped and not revoked.
+// Lock returns the locked group of a partial key and makes it if it is missing: one
+// allocation up to inlinePartial bytes, two beyond. The group is mapped and not revoked.
 // The partial key is copied.
 func (x *Index[T]) Lock(digest uint64, partial string) *Group[T] {
 	m := x.mapOf(digest)
 	for {
-		g, ok := m.Load(groupKey{digest, partial})
-		if !ok {
-			fresh := newGroup[T](digest, partial)
-			// publishes: fresh is complete before it is mapped; on a lost race it is garbage.
-			g, _ = m.LoadOrStore(groupKey{digest, fresh.partial}, fresh)
+		g := m.find(digest, partial)
+		if g == nil {
+			g = m.add(newGroup[T](digest, partial))
 		}
 		if g.lockMapped() {
 			return g
@@ -143,34 +120,30 @@ func (x *Index[T]) Revoke(g *Group[T]) {
 
 // unmapLocked takes a mapped group out of the map, for good.
 //
-// invariant: g.mu.mapped ⟺ the map holds g for its key. Only LoadOrStore adds to the map,
-// which never displaces a group, so a plain Delete cannot hit a successor.
+// invariant: g.mu.mapped ⟺ its map holds g for its key. add never displaces a group.
 func (x *Index[T]) unmapLocked(g *Group[T]) {
 	g.mu.mapped = false
-	x.mapOf(g.digest).Delete(groupKey{g.digest, g.partial})
+	x.mapOf(g.digest).remove(g)
 }
 
 // Len returns the number of partial keys that have a group. It is exact when no writer is
-// under way.
+// under way, and takes the lock of each map in turn.
 func (x *Index[T]) Len() int {
 	n := 0
-	for _, m := range x.maps {
-		n += m.Size()
+	for i := range x.maps {
+		n += x.maps[i].size()
 	}
-	return max(n, 0) // a map counts after the fact, and may be below zero for an instant
+	return n
 }
 
-// All calls yield with every mapped group until it returns false. It is weakly consistent
-// and meant for diagnosis: it briefly locks the map's buckets in turn.
+// All calls yield with every mapped group until it returns false. It takes no lock and is weakly
+// consistent: a group that is mapped throughout is met once, others perhaps.
 func (x *Index[T]) All(yield func(*Group[T]) bool) {
-	for _, m := range x.maps {
-		more := true
-		m.Range(func(_ groupKey, g *Group[T]) bool {
-			more = yield(g)
-			return more
-		})
-		if !more {
-			return
+	for i := range x.maps {
+		for g := range x.maps[i].table.Load().All() {
+			if !yield(g) {
+				return
+			}
 		}
 	}
 }

@@ -13,6 +13,19 @@ func (x *Index[T]) checkInvariants() error {
 		}
 		return err == nil
 	})
+	for i := range x.maps {
+		m := &x.maps[i]
+		mapped := 0
+		for range m.table.Load().All() {
+			mapped++
+		}
+		if err == nil && mapped != m.size() {
+			err = fmt.Errorf("index: map %d holds %d groups and counts %d", i, mapped, m.size())
+		}
+		if err == nil {
+			err = m.table.Load().Check(func(g *Group[T]) uint32 { return hashOf(g.digest) })
+		}
+	}
 	return err
 }
 

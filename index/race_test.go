@@ -251,7 +251,7 @@ func TestAReaderNeverMeetsAHalfLinkedNode(t *testing.T) {
 // Groups come and go by the thousand, so that the maps grow and shrink under the writers.
 func TestNoSessionIsLostWhileTheMapsGrowAndShrink(t *testing.T) {
 	const writers, waves, width = 4, 4, 1500
-	x := New[int](1)
+	x, largest := New[int](1), 0
 	var all sync.WaitGroup
 	for w := range writers {
 		all.Go(func() {
@@ -262,6 +262,10 @@ func TestNoSessionIsLostWhileTheMapsGrowAndShrink(t *testing.T) {
 				for i := range width {
 					nodes = append(nodes, push(x, mix(uint64(i)), key(i), i)...)
 				}
+				m := &x.maps[0]
+				m.mu.Lock()
+				largest = max(largest, m.mu.room)
+				m.mu.Unlock()
 				for i, n := range nodes {
 					if !remove(x, n) {
 						t.Errorf("Remove = false; want true, nobody else removes the node")
@@ -280,7 +284,42 @@ func TestNoSessionIsLostWhileTheMapsGrowAndShrink(t *testing.T) {
 	for g := range x.All {
 		t.Errorf("All yields %q; want nothing", g.Partial())
 	}
-	if stats := x.maps[0].Stats(); stats.TotalGrowths == 0 || stats.TotalShrinks == 0 {
-		t.Errorf("the map grew %d times and shrank %d times; want some of both", stats.TotalGrowths, stats.TotalShrinks)
+	if last := x.maps[0].mu.room; largest < width || last != smallGroups {
+		t.Errorf("the map had room for %d groups at most and for %d in the end; want %d or more, and %d", largest, last, width, smallGroups)
 	}
+}
+
+// Whoever reads finds each group that stays, also in the middle of a copy.
+func TestReadersFindEveryGroupWhileTheMapGrows(t *testing.T) {
+	const staying, moving, waves = 2000, 8000, 8
+	x := New[int](1)
+	for i := range staying {
+		push(x, mix(uint64(i)), partialKey(i), i)
+	}
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for !stop.Load() {
+				for i := range staying {
+					if got := walk(x.Find(mix(uint64(i)), partialKey(i))); len(got) != 1 || got[0] != i {
+						t.Errorf("group %d has %v while others come and go; want %d", i, got, i)
+						return
+					}
+				}
+			}
+		})
+	}
+	for range waves {
+		var nodes []*Node[int]
+		for i := staying; i < staying+moving; i++ {
+			nodes = append(nodes, push(x, mix(uint64(i)), partialKey(i), i)...)
+		}
+		for _, n := range nodes {
+			remove(x, n)
+		}
+	}
+	stop.Store(true)
+	readers.Wait()
+	wantInvariants(t, x)
 }

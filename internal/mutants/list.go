@@ -23,7 +23,7 @@ func (m mutant) dir() string { return m.file[:strings.LastIndex(m.file, "/")] }
 
 var (
 	nameFormat = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|tlscache)/\w+\.go$`)
+	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|internal/buckets|tlscache)/\w+\.go$`)
 )
 
 // parse reads a list of mutants; mutants.txt describes its form.
