@@ -130,15 +130,19 @@ var soakNames = func() (names [soakIDs]string) {
 	return names
 }()
 
-// update stores a session, most often with a short TTL.
+// update stores a session, most often with a short TTL, one in eight on probation.
 func (s *soak) update(sc *soakCache, k fastcache.Key, ttl time.Duration) {
 	v := &soakSession{key: k}
-	err := sc.c.UpdateTTL(k, v, ttl)
+	store := sc.c.UpdateTTL
+	if ttl%8 == 0 {
+		store = sc.c.UpdateOnProbation
+	}
+	err := store(k, v, ttl)
 	if err == nil {
 		v.over.Store(s.now() + int64(ttl))
 		sc.updates.Add(1)
 	} else if !errors.Is(err, fastcache.ErrClosed) {
-		s.errorf("%s: UpdateTTL(%v) = %v", sc.name, k, err)
+		s.errorf("%s: an Update of %v = %v", sc.name, k, err)
 	}
 }
 
