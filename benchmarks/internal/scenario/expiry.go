@@ -32,6 +32,7 @@ func expiry(env Env, p peers.Peer) ([]Result, error) {
 		s := &values[t.Number(i)]
 		s.TTL = time.Until(deadline(i))
 		c.Set(strings.Clone(t.Key(i)), s)
+		keepUp(c, i)
 	}
 	c.Flush()
 	time.Sleep(time.Until(first.Add(-500 * time.Millisecond)))

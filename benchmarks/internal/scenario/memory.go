@@ -42,6 +42,7 @@ func memory(env Env, p peers.Peer) ([]Result, error) {
 	before := heap()
 	for i := range t.Len() {
 		c.Set(strings.Clone(t.Key(i)), own[t.Number(i)])
+		keepUp(c, i)
 	}
 	c.Flush()
 	used := heap() - before

@@ -35,6 +35,14 @@ func fill(p peers.Peer, l workload.Load) (filled, error) {
 	return c, err
 }
 
+// keepUp lets a cache finish what it does in the background, every so many Sets: one that may drop a
+// Set drops those for which it has no time, and would then hold too few.
+func keepUp(c peers.Cache, i int) {
+	if i%1024 == 0 {
+		c.Flush()
+	}
+}
+
 // fill stores the sessions of a trace and sees to it that all are found: a cache that may drop a
 // Set is given it again.
 func (c filled) fill(t *workload.Trace) error {
