@@ -49,9 +49,14 @@ func (c fast) Set(key string, s *workload.Session) {
 
 func (c fast) Take(key string) (*workload.Session, bool) { return c.Cache.Take(SplitKey(key)) }
 func (c fast) Demote(key string)                         { c.Cache.Demote(SplitKey(key)) }
-func (c fast) Len() int                                  { return c.Size() }
-func (c fast) Flush()                                    {}
-func (c fast) Close()                                    { _ = c.Cache.Close() }
+func (c fast) SetOnProbation(key string, s *workload.Session) {
+	if err := c.UpdateOnProbation(SplitKey(key), s, workload.TTL); err != nil {
+		panic(err)
+	}
+}
+func (c fast) Len() int { return c.Size() }
+func (c fast) Flush()   {}
+func (c fast) Close()   { _ = c.Cache.Close() }
 
 // Unwrap returns the cache itself, for operations that no peer has.
 func (c fast) Unwrap() *fastcache.Cache[*workload.Session] { return c.Cache }

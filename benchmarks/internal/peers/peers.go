@@ -34,8 +34,12 @@ type Cache interface {
 	Close()
 }
 
-// A Demoter can say that a session will hardly be used again.
-type Demoter interface{ Demote(key string) }
+// A Demoter can be told more about a session: that it will hardly be used again, or that it has yet
+// to be used, since its client showed none.
+type Demoter interface {
+	Demote(key string)
+	SetOnProbation(key string, s *workload.Session)
+}
 
 // Config is what a cache is opened with.
 type Config struct {

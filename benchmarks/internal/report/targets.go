@@ -60,6 +60,7 @@ var targets = []target{
 	rotation("rotation-40", "the same with 40 % one-time clients", "one-time=40/demote=false", "FIFO and LRU", 1.00),
 	rotation("rotation-demote", "resumed on ticket rotation, with Demote", "one-time=0/demote=true", "FIFO", 1.10),
 	rotation("rotation-demote-40", "the same with 40 % one-time clients", "one-time=40/demote=true", "FIFO", 1.10),
+	rotation("rotation-probation", "the same with Demote and UpdateOnProbation, as tlscache does", "one-time=40/demote=probation", "FIFO", 1.10),
 }
 
 func measuredIf(ok bool, s string) string {
@@ -207,7 +208,7 @@ func rotation(id, what, variant, yardsticks string, least float64) target {
 	if least > 1 {
 		atMost = fmt.Sprintf("no less than %.2f × %s", least, yardsticks)
 	}
-	plain := strings.Replace(variant, "demote=true", "demote=false", 1)
+	plain := variant[:strings.LastIndex(variant, "=")] + "=false"
 	return target{id, what, atMost, func(d *Data) verdict {
 		mine, ok := d.get(cell{"rotation", variant, ours}, resumedUnit)
 		fifo, ok2 := d.get(cell{"rotation", plain, peers.FIFO}, resumedUnit)

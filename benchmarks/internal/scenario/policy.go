@@ -35,25 +35,25 @@ type rotation struct {
 func rotations(env Env, p peers.Peer) ([]Result, error) {
 	var out []Result
 	for _, oneTime := range []float64{0, 0.4} {
-		for _, demote := range []bool{false, true} {
+		for _, told := range []string{"false", "true", "probation"} {
 			places := env.scaled(10_000)
 			r := rotation{clients: 6 * places, places: places, visits: 48 * places, oneTime: oneTime}
 			c := p.Open(peers.Config{Capacity: r.places, TTL: workload.TTL, Inline: true})
 			d, ok := c.(peers.Demoter)
-			if demote && !ok {
+			if told != "false" && !ok {
 				c.Close()
 				continue
 			}
-			if !demote {
+			if told == "false" {
 				d = nil
 			}
-			share, err := r.run(c, d)
+			share, err := r.run(c, d, told == "probation")
 			c.Close()
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
 			}
 			out = append(out, Result{
-				Sub:     fmt.Sprintf("one-time=%.0f/demote=%t", oneTime*100, demote),
+				Sub:     fmt.Sprintf("one-time=%.0f/demote=%s", oneTime*100, told),
 				N:       r.visits,
 				Metrics: []Metric{{share * 100, "resumed-%"}},
 			})
@@ -63,8 +63,9 @@ func rotations(env Env, p peers.Peer) ([]Result, error) {
 }
 
 // run plays the traffic and returns the share of the visits of returning clients that resumed,
-// the first half, in which everything fills, left out.
-func (r rotation) run(c peers.Cache, d peers.Demoter) (float64, error) {
+// the first half, in which everything fills, left out. The cache is told of sessions that are used
+// if there is a Demoter, and with probation of clients that showed none, too.
+func (r rotation) run(c peers.Cache, d peers.Demoter, probation bool) (float64, error) {
 	const skew = 0.9 // client i returns in proportion to 1/(i+1)^skew
 	cumulative := make([]float64, r.clients)
 	sum := 0.0
@@ -77,10 +78,10 @@ func (r rotation) run(c peers.Cache, d peers.Demoter) (float64, error) {
 	newest := make([]string, r.clients) // by client, the key of its newest session
 	resumed, counted := 0, 0
 	for visit := range r.visits {
-		key := l.Key(uint64(visit))
+		key, ok := l.Key(uint64(visit)), false
 		if rng.Float64() >= r.oneTime {
 			client := sort.SearchFloat64s(cumulative, rng.Float64()*sum)
-			ok := newest[client] != ""
+			ok = newest[client] != ""
 			if ok {
 				_, ok = c.Get(newest[client])
 			}
@@ -95,7 +96,11 @@ func (r rotation) run(c peers.Cache, d peers.Demoter) (float64, error) {
 			}
 			newest[client] = key
 		}
-		c.Set(key, s)
+		if probation && !ok {
+			d.SetOnProbation(key, s)
+		} else {
+			c.Set(key, s)
+		}
 		c.Flush()
 		if n := c.Len(); n > r.places {
 			return 0, fmt.Errorf("%d sessions in %d places", n, r.places)
