@@ -1,0 +1,86 @@
+package fastcache
+
+import (
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// storeIn stores so many sessions of one partial key for a while.
+func storeIn(t *testing.T, c *Cache[int], partial string, n int, ttl time.Duration) {
+	t.Helper()
+	for i := range n {
+		if err := c.UpdateTTL(Key{partial, strconv.Itoa(i)}, i, ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whoever looks for the newest session alive unlinks as many that are over as its budget says, and
+// no more: the rest waits until others had the group.
+func TestPromise9FindingTheNewestKeepsToItsBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const over, budget = 100, 30
+		c := NewForTest(Config[int]{}, 1, HashGood)
+		defer c.Close()
+		storeIn(t, c, "p", over, time.Second)
+		holdTimer(c)
+		time.Sleep(time.Second)
+		g := c.index.LockExisting(c.partialDigest("p"), "p")
+		for left := over; left > 0; {
+			work := budget
+			n, done := firstAlive(g, nil, c.now(), &work)
+			did := min(budget, left)
+			left -= did
+			if n != nil || done != (did < budget) || g.Len() != left || work != budget-did {
+				t.Errorf("firstAlive = %v, %v; it leaves %d sessions and %d of the budget; want nil, %v, %d, %d",
+					n, done, g.Len(), work, did < budget, left, budget-did)
+				break
+			}
+		}
+		c.index.Unlock(g)
+		c.wake() // which the held timer owes
+	})
+}
+
+// However many sessions are over, TakeNewest lets others have the group in between.
+func TestPromise9TakeNewestLetsOthersHaveTheGroup(t *testing.T) {
+	const sessions, rounds = 200_000, 20
+	c := NewForTest(Config[int]{ExactClock: true}, 1, HashGood)
+	defer c.Close()
+	for range rounds {
+		if tookTurns(t, c, sessions) {
+			return
+		}
+	}
+	t.Errorf("in %d rounds nobody had the group while TakeNewest passed over %d sessions", rounds, sessions)
+}
+
+// tookTurns reports whether the group could be locked while a TakeNewest passed over its sessions,
+// which are all gone. That cannot be told if nobody came by during those milliseconds.
+func tookTurns(t *testing.T, c *Cache[int], sessions int) bool {
+	storeIn(t, c, "p", sessions, time.Hour)
+	digest := c.partialDigest("p")
+	for n := c.index.Find(digest, "p").Newest(); n != nil; n = n.Next() {
+		kill(n, Expired, c.now()) // the timer would come for it later
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if k, _, ok := c.TakeNewest("p"); ok {
+			t.Errorf("TakeNewest = %v; all are over", k)
+		}
+	}()
+	left := sessions
+	for left == sessions {
+		left = 0
+		if g := c.index.LockExisting(digest, "p"); g != nil {
+			left = g.Len()
+			c.index.Unlock(g)
+		}
+	}
+	<-done
+	c.Clear()
+	return left > 0
+}
