@@ -63,3 +63,28 @@ func TestFullCachesHaveFewSlotsToSpare(t *testing.T) {
 		c.Close()
 	}
 }
+
+// A table has the fewest buckets that leave a third of their places free, and one at least.
+func TestTablesAreAsLargeAsTheirLoadAsks(t *testing.T) {
+	for nodes := 1; nodes <= 10_000; nodes++ {
+		room := func(buckets int) bool { return nodes*loadDen <= buckets*bucketNodes*loadNum }
+		if got := bucketsFor(nodes); !room(got) || room(got-1) {
+			t.Fatalf("%d buckets of %d for %d nodes; want the fewest of which two thirds have room for them", got, bucketNodes, nodes)
+		}
+	}
+}
+
+// A cache that hovers around one session keeps what it needs for it.
+func TestHoveringAroundOneSessionAllocatesTheSessionAlone(t *testing.T) {
+	c := NewForTest(Config[int]{NoIndex: true}, 1, HashGood)
+	defer c.Close()
+	key := Key{"p", "a"}
+	got := testing.AllocsPerRun(1000, func() {
+		if err := c.Update(key, 1); err != nil || !c.Delete(key) {
+			t.Fatal("the session was not stored", err)
+		}
+	})
+	if got > 1 {
+		t.Errorf("storing and deleting the only session allocates %v objects; want 1", got)
+	}
+}

@@ -47,7 +47,7 @@ func TestPromise9FindingTheNewestKeepsToItsBudget(t *testing.T) {
 // However many sessions are over, TakeNewest lets others have the group in between.
 func TestPromise9TakeNewestLetsOthersHaveTheGroup(t *testing.T) {
 	const sessions, rounds = 200_000, 20
-	c := NewForTest(Config[int]{ExactClock: true}, 1, HashGood)
+	c := NewForTest(Config[int]{MaxSessions: sessions}, 1, HashGood)
 	defer c.Close()
 	for range rounds {
 		if tookTurns(t, c, sessions) {
