@@ -271,3 +271,25 @@ func holds[V any](b *bucket[V], n *node[V]) bool {
 	}
 	return false
 }
+
+// An Update whose session ends no sooner than the timer runs anyway needs the lock of its shard alone:
+// that of the alarm is one for all shards.
+func TestUpdateThatNeedsNoEarlierAlarmDoesNotWaitForIt(t *testing.T) {
+	c := NewForTest(Config[int]{ExactClock: true}, 1, HashGood) // with ExactClock the alarm is set to the deadline itself
+	defer c.Close()
+	if err := c.Update(Key{"p", "first"}, 1); err != nil {
+		t.Fatal(err)
+	}
+	release := c.HoldTimerForTest()
+	defer release()
+	stored := make(chan error, 1)
+	go func() { stored <- c.Update(Key{"p", "in the same tick"}, 2) }()
+	select {
+	case err := <-stored:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second): // not waited for unless it fails
+		t.Error("an Update waits for the alarm, which another has set to the same tick")
+	}
+}
