@@ -41,7 +41,7 @@ func costOf(f func()) (bytes, objects int) {
 // A full cache has hardly more slots than sessions, for each slot costs memory in many arrays.
 func TestFullCachesHaveFewSlotsToSpare(t *testing.T) {
 	for _, tc := range []struct{ sessions, slots int }{
-		{1, 16}, {15, 16}, {16, 16}, {17, 32}, {31, 32}, {32, 32}, {33, 48}, {1000, 1008}, {1023, 1024}, {4096, 4096},
+		{1, 16}, {15, 16}, {16, 16}, {17, 32}, {31, 32}, {32, 32}, {33, 48}, {48, 48}, {49, 64}, {1000, 1008}, {1008, 1008}, {1023, 1024}, {4096, 4096},
 		{20480, 25600}, // in 8 shards of 2560 or so; in one the dice may have put more than it has slots for
 	} {
 		c, err := New(Config[int]{MaxSessions: tc.sessions, NoIndex: true})
