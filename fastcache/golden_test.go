@@ -24,6 +24,9 @@ var update = flag.Bool("update", false, "write testdata/evictions.txt anew: only
 //
 // and commits the new record with the change, which tells how many hits each traffic won or lost.
 func TestEvictionDecidesAsRecorded(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine, and two million calls")
+	}
 	const file = "testdata/evictions.txt"
 	var got bytes.Buffer
 	for _, tc := range recordedTraffic() {

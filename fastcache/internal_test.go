@@ -293,3 +293,49 @@ func TestUpdateThatNeedsNoEarlierAlarmDoesNotWaitForIt(t *testing.T) {
 		t.Error("an Update waits for the alarm, which another has set to the same tick")
 	}
 }
+
+// A timer that is late by no more than the slack makes no Lookup err: not at the last instant either.
+func TestPromise1TimerMayBeLateByTheSlack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{}, 1, HashGood)
+		defer c.Close()
+		early, last := Key{"p", "early"}, Key{"p", "last"}
+		if err := c.UpdateTTL(early, 1, 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		horizon := time.Duration(c.alarm.horizon.Load()) // when the timer is late by the slack
+		if err := c.UpdateTTL(last, 1, horizon); err != nil {
+			t.Fatal(err)
+		}
+		holdTimer(c)
+		time.Sleep(horizon - 1)
+		if _, ok := c.Lookup(last); !ok {
+			t.Error("Lookup misses a session 1 ns before its deadline")
+		}
+		time.Sleep(1)
+		for _, key := range []Key{early, last} {
+			if _, ok := c.Lookup(key); ok {
+				t.Errorf("Lookup(%v) hits at or after its deadline, while the timer is late by the slack", key)
+			}
+		}
+		c.wake() // which the held timer owes
+	})
+}
+
+// Where nobody listens to removals, no call starts a goroutine to deliver them.
+func TestNothingIsDeliveredWithoutOnRemove(t *testing.T) {
+	c := NewForTest(Config[int]{}, 1, HashGood)
+	defer c.Close()
+	s := &c.shards[0]
+	for i := range 1000 {
+		if err := c.Update(Key{"p", "a"}, i); err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock()
+		delivering := s.mu.delivering
+		s.mu.Unlock()
+		if delivering {
+			t.Fatal("an Update started a goroutine to deliver reports to nobody")
+		}
+	}
+}
