@@ -30,8 +30,7 @@ func (p *PolicyForTest) Evicted() (n int, trace uint64) { return p.evicted, p.tr
 // Check walks the queues.
 func (p *PolicyForTest) Check() error { return p.queues.check(len(p.slots)) }
 
-// Grow lets the shard hold more sessions, or fewer once enough are deleted: a bound on the
-// weight does so.
+// Grow lets the shard hold more sessions, as a bound on the weight may.
 func (p *PolicyForTest) Grow(places int) { p.places = places }
 
 // Lookup uses a session, as Cache.Lookup does.

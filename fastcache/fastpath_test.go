@@ -42,7 +42,7 @@ func TestPromise9IDsAreComparedInFull(t *testing.T) {
 }
 
 // A hit on an id that its node holds takes the short way through Lookup, and a default cache has
-// nothing to count or to time there: the long way gives the same answers, in half as much time again.
+// nothing to count or to time there. The long way gives the same answers, but takes half as long again.
 func TestCommonHitsTakeTheShortWay(t *testing.T) {
 	c := NewForTest(Config[int]{}, 1, HashGood)
 	defer c.Close()
