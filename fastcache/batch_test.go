@@ -183,3 +183,80 @@ func TestPromise9FreedSlotNeverComesDue(t *testing.T) {
 		}
 	})
 }
+
+// Whatever a hold of the lock looks at or changes counts as work, or its bound would bound nothing.
+func TestPromise9HoldsCountWhatTheyDo(t *testing.T) {
+	const sessions = 100
+	c := NewForTest(Config[int]{MaxSessions: sessions}, 1, HashGood)
+	defer c.Close()
+	s := &c.shards[0]
+	if err := c.Update(Key{"p", "0"}, 0); err != nil || s.mu.maxWork != 1 {
+		t.Errorf("an Update counts as work on %d sessions; want 1", s.mu.maxWork)
+	}
+	storeIn(t, c, "p", sessions, time.Hour)
+	for range maxUse {
+		for i := range sessions {
+			c.Lookup(Key{"p", strconv.Itoa(i)})
+		}
+	}
+	s.mu.Lock()
+	gave, ok := s.evictLocked(c, c.now(), nil)
+	looked := 0 // at those that are left
+	for slot := range s.mu.place {
+		if n := s.nodeLocked(uint32(slot)); n != nil && n.Item.meta.Load()&useMask == 0 {
+			looked++
+		}
+	}
+	work := s.mu.work
+	c.unlock(s)
+	c.giveBack(gave)
+	if !ok || looked != handLimit || int(work) != looked+1 { // all are in use: one goes without a look
+		t.Errorf("an eviction looked at %d sessions and removed one, and counts as work on %d; want %d and %d",
+			looked, work, handLimit, handLimit+1)
+	}
+}
+
+// A hold of the lock begins an eviction unless that could exceed its batch.
+func TestPromise9NoEvictionExceedsTheBatch(t *testing.T) {
+	const one = handLimit + 1 // it looks at so many, and removes one
+	c := NewForTest(Config[int]{}, 1, HashGood)
+	defer c.Close()
+	s := &c.shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() { s.mu.work = 0 }()
+	for work := range batchSessions + 1 {
+		s.mu.work = work
+		fits := work+one+2 <= batchSessions // beside one that is over, and the one that is stored
+		if begins := !s.spentLocked(); begins != fits {
+			t.Errorf("after work on %d of %d sessions an eviction of %d begins: %v; want %v", work, batchSessions, one, begins, fits)
+		}
+	}
+}
+
+// At its quota a partial key's newest 64 sessions are looked at for one that is over, no more.
+func TestPromise5QuotaLooksForTheExpiredWithinLimits(t *testing.T) {
+	for newer, wantExpired := range map[int]bool{0: true, scanExpired - 1: true, scanExpired: false, 2*scanExpired - 2: false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := NewForTest(Config[int]{MaxPerPartial: 2 * scanExpired}, 1, HashGood)
+			defer c.Close()
+			const soon = time.Duration(1<<tickShift) / 2
+			for i := range 2 * scanExpired {
+				ttl := time.Hour
+				if i == 2*scanExpired-1-newer {
+					ttl = soon
+				}
+				if err := c.UpdateTTL(Key{"p", strconv.Itoa(i)}, i, ttl); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(soon)
+			if err := c.Update(Key{"p", "new"}, 0); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := c.Lookup(Key{"p", "0"}); ok != wantExpired {
+				t.Errorf("one is over, with %d newer ones: the oldest stays: %v; want %v", newer, ok, wantExpired)
+			}
+		})
+	}
+}

@@ -3,6 +3,9 @@ package fastcache
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v3"
 )
 
 // Lookup compares ids of 32 bytes in words, others as strings, and takes the length of an
@@ -35,5 +38,70 @@ func TestPromise9IDsAreComparedInFull(t *testing.T) {
 			}
 		}
 		c.Close()
+	}
+}
+
+// A hit on an id that its node holds takes the short way through Lookup, and a default cache has
+// nothing to count or to time there. The long way gives the same answers, but takes half as long again.
+func TestCommonHitsTakeTheShortWay(t *testing.T) {
+	c := NewForTest(Config[int]{}, 1, HashGood)
+	defer c.Close()
+	c.hits = xsync.NewCounter() // which the short way does not touch
+	const id = "0123456789abcdefghijklmnopqrstuv"
+	longest := id + id + id
+	for length := range len(longest) + 1 {
+		key := Key{"p", longest[:length]}
+		if err := c.Update(key, length); err != nil {
+			t.Fatal(err)
+		}
+		if v, ok := c.Lookup(key); v != length || !ok || c.hits.Value() != 0 {
+			t.Errorf("Lookup of an id of %d bytes = %d, %v, by the long way: %v", length, v, ok, c.hits.Value() > 0)
+		}
+		c.hits.Reset()
+		c.Delete(key) // or its tag may be taken for another's
+	}
+	key := Key{"p", longest + "w"}
+	if err := c.Update(key, -1); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := c.Lookup(key); v != -1 || !ok || c.hits.Value() != 1 {
+		t.Errorf("Lookup of an id of 97 bytes = %d, %v, by the long way: %v; want -1, true, true", v, ok, c.hits.Value() > 0)
+	}
+}
+
+func TestOnlyWhoAsksForItPaysForClockAndCounts(t *testing.T) {
+	for _, tc := range []struct {
+		cfg              Config[int]
+		clocked, counted bool
+	}{
+		{Config[int]{}, false, false},
+		{Config[int]{TTL: time.Second, MaxPerPartial: 1}, false, false},
+		{Config[int]{RecordStats: true}, false, true},
+		{Config[int]{ExactClock: true}, true, true},
+		{Config[int]{IdleTTL: time.Hour}, true, true},
+	} {
+		if c := NewForTest(tc.cfg, 1, HashGood); c.clocked != tc.clocked || c.counted != tc.counted {
+			t.Errorf("%+v: Lookup reads the clock: %v, counts: %v; want %v, %v", tc.cfg, c.clocked, c.counted, tc.clocked, tc.counted)
+		}
+	}
+}
+
+// The eviction hand sees up to three uses since it last came by, each once, and counting them touches
+// nothing else that an entry packs into the same word.
+func TestUsesAreCountedOnceAndUpToThree(t *testing.T) {
+	for _, length := range []int{0, 5, 33, 200} {
+		id := strings.Repeat("i", length)
+		n := newNode(Key{"", id}, 1, false, false)
+		for _, uses := range []int{0, 1, 2, 3, 4, 5, 1000} {
+			for range uses {
+				n.Item.used()
+			}
+			if got := n.Item.harvest(); got != uint32(min(uses, 3)) {
+				t.Errorf("%d uses are seen as %d", uses, got)
+			}
+			if got := n.Item.harvest(); got != 0 || idOf(n) != id {
+				t.Errorf("%d uses are seen again as %d, and the id of %d bytes has %d", uses, got, length, len(idOf(n)))
+			}
+		}
 	}
 }

@@ -248,3 +248,71 @@ func TestPromise9OverflowIsCounted(t *testing.T) {
 		c.Close()
 	}
 }
+
+// An Update whose session ends no sooner than the timer runs anyway needs the lock of its shard alone:
+// that of the alarm is one for all shards.
+func TestUpdateThatNeedsNoEarlierAlarmDoesNotWaitForIt(t *testing.T) {
+	c := NewForTest(Config[int]{ExactClock: true}, 1, HashGood) // with ExactClock the alarm is set to the deadline itself
+	defer c.Close()
+	if err := c.Update(Key{"p", "first"}, 1); err != nil {
+		t.Fatal(err)
+	}
+	release := c.HoldTimerForTest()
+	defer release()
+	stored := make(chan error, 1)
+	go func() { stored <- c.Update(Key{"p", "in the same tick"}, 2) }()
+	select {
+	case err := <-stored:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second): // not waited for unless it fails
+		t.Error("an Update waits for the alarm, which another has set to the same tick")
+	}
+}
+
+// A timer that is late by no more than the slack makes no Lookup err: not at the last instant either.
+func TestPromise1TimerMayBeLateByTheSlack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{}, 1, HashGood)
+		defer c.Close()
+		early, last := Key{"p", "early"}, Key{"p", "last"}
+		if err := c.UpdateTTL(early, 1, 2*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		horizon := time.Duration(c.alarm.horizon.Load()) // when the timer is late by the slack
+		if err := c.UpdateTTL(last, 1, horizon); err != nil {
+			t.Fatal(err)
+		}
+		holdTimer(c)
+		time.Sleep(horizon - 1)
+		if _, ok := c.Lookup(last); !ok {
+			t.Error("Lookup misses a session 1 ns before its deadline")
+		}
+		time.Sleep(time.Nanosecond)
+		for _, key := range []Key{early, last} {
+			if _, ok := c.Lookup(key); ok {
+				t.Errorf("Lookup(%v) hits at or after its deadline, while the timer is late by the slack", key)
+			}
+		}
+		c.wake() // which the held timer owes
+	})
+}
+
+// Where nobody listens to removals, no call starts a goroutine to deliver them.
+func TestNothingIsDeliveredWithoutOnRemove(t *testing.T) {
+	c := NewForTest(Config[int]{}, 1, HashGood)
+	defer c.Close()
+	s := &c.shards[0]
+	for i := range 1000 {
+		if err := c.Update(Key{"p", "a"}, i); err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock()
+		delivering := s.mu.delivering
+		s.mu.Unlock()
+		if delivering {
+			t.Fatal("an Update started a goroutine to deliver reports to nobody")
+		}
+	}
+}

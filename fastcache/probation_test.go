@@ -137,6 +137,28 @@ func TestProbationHoldsForWeights(t *testing.T) {
 	})
 }
 
+// Nobody is on probation but the session that is replaced by a heavier one: then others make room for
+// it, fewer than half or not.
+func TestOthersMakeRoomWhereOnlyTheReplacedIsOnProbation(t *testing.T) {
+	everyLayout(t, func(t *testing.T, l layout) {
+		for name, replace := range map[string]func(c *fastcache.Cache[int], k fastcache.Key, v int){
+			"Update":            func(c *fastcache.Cache[int], k fastcache.Key, v int) { put(t, c, k, v) },
+			"UpdateOnProbation": func(c *fastcache.Cache[int], k fastcache.Key, v int) { probe(t, c, k, v) },
+		} {
+			c := open(t, l, fastcache.Config[int]{MaxWeight: 100, Weigh: func(_ fastcache.Key, v int) int64 { return int64(v) }})
+			for id := range 4 {
+				put(t, c, key("proven", id), 10)
+			}
+			probe(t, c, key("new", 0), 10)
+			replace(c, key("new", 0), 80)
+			wantValue(t, c, key("new", 0), 80)
+			if got := kept(c, "proven", 4); got != 2 {
+				t.Errorf("%s of weight 80: %d proven sessions of weight 10 are left beside it; want 2", name, got)
+			}
+		}
+	})
+}
+
 func TestUpdateEndsAndBeginsProbation(t *testing.T) {
 	c := open(t, layouts()[0], fastcache.Config[int]{MaxSessions: 8})
 	want := func(when string, want int) {
