@@ -40,8 +40,11 @@ const (
 
 	// While they are not, a large shard leaves ghosts of one key in watchOf only, enough to see
 	// when somebody comes back: where nobody does, as in rotation, ghosts cost a tenth of an Update.
+	// All bits of the hash choose them: with three of the fingerprint's, which all ghosts would then
+	// share, a false ghost was ten times as likely.
 	watchOf    = 8
-	watchShift = 10
+	watchMix   = 0x9e3779b1
+	watchShift = 32 - 3 // log2(watchOf)
 
 	// steady is the share of newcomers, by the sample, that makes it right to keep any
 	// session rather than none while main has room.
@@ -134,7 +137,7 @@ func (q *queues) watches(hash uint32) (bool, float64) {
 	if q.returns.trusted || len(q.links) <= smallSample {
 		return true, 1
 	}
-	return hash>>watchShift&(watchOf-1) == 0, watchOf
+	return hash*watchMix>>watchShift == 0, watchOf
 }
 
 // admit returns the queue for a newcomer.
