@@ -121,11 +121,12 @@ func (c *Cache[V]) wakeBy(at int64) {
 func (c *Cache[V]) armLocked(at int64) {
 	a := &c.alarm
 	now := c.now()
+	at = max(at, now) // whoever asks may have stalled: a horizon in the past would show what has expired
 	if at-now > 2*lead && !c.clocked {
 		at -= lead
 	}
 	a.horizon.Store(horizonOf(at))
-	wait := time.Duration(max(at-now, 0))
+	wait := time.Duration(at - now)
 	if a.mu.timer == nil {
 		// The timer holds the cache weakly and nothing else does, so an abandoned cache
 		// is collected; the timer then runs once, in vain. No cleanup stops it: that

@@ -271,6 +271,26 @@ func TestUpdateThatNeedsNoEarlierAlarmDoesNotWaitForIt(t *testing.T) {
 	}
 }
 
+// An Update that stalls after it has stored, and asks for the alarm only when its instant is long past,
+// lets no Lookup find what has expired since.
+func TestPromise1StalledUpdateShowsNothingExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{}, 1, HashGood)
+		defer c.Close()
+		key := Key{"p", "a"}
+		if err := c.UpdateTTL(key, 1, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		holdTimer(c) // which is due with the session, and may run a moment later
+		time.Sleep(5 * time.Second)
+		c.wakeBy(int64(time.Second)) // of an Update of then
+		if _, ok := c.Lookup(key); ok {
+			t.Error("Lookup returns a session that has expired")
+		}
+		c.wake() // which the held timer owes
+	})
+}
+
 // A timer that is late by no more than the slack makes no Lookup err: not at the last instant either.
 func TestPromise1TimerMayBeLateByTheSlack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
