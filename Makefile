@@ -19,7 +19,7 @@ PARALLEL ?= # fuzz workers; empty: one per processor
 BENCH    ?= .
 COUNT    ?= 6
 MUTANTS  ?= .
-BLIND    ?= timerwheel index fastcache
+BLIND    ?= timerwheel internal/buckets index fastcache
 SOAK     ?= 30m
 LIN_HISTORIES ?= 20000
 
