@@ -187,12 +187,44 @@ func (c *Cache[V]) end(n *node[V], reason Reason, now int64) bool {
 
 // expireLocked removes sessions that are over, up to a batch. The wheel tells which may be.
 func (s *shard[V]) expireLocked(c *Cache[V], now int64) {
-	for {
+	for i := 0; ; i++ {
+		if i%foresight == 0 {
+			s.foreseeLocked(c, now)
+		}
 		room, ok := s.dueLocked(c, now)
 		if !ok {
 			return
 		}
 		c.giveBack(room)
+	}
+}
+
+// foresight is for how many sessions foreseeLocked loads.
+const foresight = 32
+
+// foreseeLocked loads what the removal of the sessions that are due next needs from memory. In a
+// large cache it is in no cache of the processor's, and each session's bucket, node and group would
+// be waited for one after the other; here the sessions' wait together.
+func (s *shard[V]) foreseeLocked(c *Cache[V], now int64) {
+	if s.mu.wheel == nil {
+		return
+	}
+	s.cancelLocked()
+	s.mu.wheel.Advance(tickOf(now))
+	var slots [foresight]uint32
+	var nodes [foresight]*node[V]
+	due := nodes[:s.mu.wheel.Peek(slots[:])]
+	for i := range due {
+		due[i] = s.nodeLocked(slots[i])
+	}
+	for _, n := range due {
+		n.Item.until.Load()
+	}
+	if c.index == nil {
+		return
+	}
+	for _, n := range due {
+		n.Group().Newest()
 	}
 }
 

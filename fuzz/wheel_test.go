@@ -139,6 +139,32 @@ func (r *wheelRun) take(budget int) {
 	}
 }
 
+// takePeeked is take of slots that Peek has shown before.
+func (r *wheelRun) takePeeked(budget, room int) {
+	peeked := make([]uint32, room)
+	peeked = peeked[:r.wheel.Peek(peeked)]
+	for i, slot := range peeked {
+		if !slices.ContainsFunc(r.timers, func(t timer) bool { return t.slot == slot }) || slices.Contains(peeked[:i], slot) {
+			r.Fatalf("Peek = %d; slot %d is not scheduled, or there twice", peeked, slot)
+		}
+	}
+	for i := range peeked {
+		r.check()
+		one := 1
+		slot, ok := r.wheel.DueWithin(&one)
+		if one != 0 || ok && slot != peeked[i] {
+			r.Fatalf("Peek = %d; then DueWithin took %d and handed out slot %d, %v", peeked, 1-one, slot, ok)
+		}
+		if ok {
+			r.handedOut(slot)
+		}
+	}
+	if len(peeked) == 0 && room > 0 && len(r.timers) > 0 && r.timers[0].deadline <= r.now {
+		r.Fatalf("Peek shows none; slot %d is due", r.timers[0].slot)
+	}
+	r.take(budget)
+}
+
 func (r *wheelRun) handedOut(slot uint32) {
 	i := slices.IndexFunc(r.timers, func(t timer) bool { return t.slot == slot })
 	switch {
@@ -211,6 +237,10 @@ func (r *wheelRun) apply(op [4]byte) {
 	case wheelDue:
 		r.take(math.MaxInt)
 	case wheelDueWithin:
+		if op[2] >= 128 {
+			r.takePeeked(int(op[1]%8), int(op[2]%8))
+			break
+		}
 		r.take(int(op[1] % 8))
 	}
 	r.check()
@@ -311,6 +341,10 @@ func wheelSeeds() [][]byte {
 			{
 				wheelSchedule, 1, 12, 0, wheelAdvance, 0, 11, 0, wheelBack, 0, 12, 0,
 				wheelSchedule, 2, 10, 0, wheelSleep, 0, 0, 0, wheelDue, 0, 0, 0,
+			},
+			{
+				wheelScheduleRun, 1, 12, 0, wheelAdvance, 0, 12, 30, wheelDueWithin, 2, 131, 0,
+				wheelCancel, 6, 0, 0, wheelSchedule, 7, 12, 0, wheelDueWithin, 0, 135, 0, wheelDue, 0, 0, 0,
 			},
 			{
 				wheelScheduleRun, 8, 30, 250, wheelSleep, 0, 0, 0, wheelDue, 0, 0, 0,

@@ -55,7 +55,17 @@ func (m *model) advance(to Tick) {
 // take calls DueWithin once and reports whether it may be called again with the same budget.
 func (m *model) take(t *rapid.T, budget *int) bool {
 	before := *budget
+	peeked := make([]uint32, rapid.IntRange(0, 3).Draw(t, "peeked")) // 0: not, for Peek opens buckets
+	whole := len(peeked)
+	if whole > 0 {
+		peeked = peeked[:m.wheel.Peek(peeked)]
+	}
 	slot, ok := m.wheel.DueWithin(budget)
+	switch taken := before - *budget; {
+	case whole == 0:
+	case ok && taken <= len(peeked) && peeked[taken-1] != slot, !ok && *budget > 0 && taken < len(peeked), taken > 0 && len(peeked) == 0:
+		t.Fatalf("Peek = %d, of at most %d; then DueWithin took %d and returned %d, %v", peeked, whole, taken, slot, ok)
+	}
 	if *budget < 0 || *budget > before || (ok && *budget == before) {
 		t.Fatalf("DueWithin = %d, %v turned the budget from %d into %d", slot, ok, before, *budget)
 	}
