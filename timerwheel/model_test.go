@@ -2,6 +2,7 @@ package timerwheel
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -56,15 +57,17 @@ func (m *model) advance(to Tick) {
 func (m *model) take(t *rapid.T, budget *int) bool {
 	before := *budget
 	peeked := make([]uint32, rapid.IntRange(0, 3).Draw(t, "peeked")) // 0: not, for Peek opens buckets
-	whole := len(peeked)
-	if whole > 0 {
+	if len(peeked) > 0 {
 		peeked = peeked[:m.wheel.Peek(peeked)]
 	}
+	for i, slot := range peeked {
+		if deadline, scheduled := m.due[slot]; !scheduled || deadline > m.now || slices.Contains(peeked[:i], slot) {
+			t.Fatalf("at %d Peek = %d; slot %d is of %d (scheduled: %v)", m.now, peeked, slot, deadline, scheduled)
+		}
+	}
 	slot, ok := m.wheel.DueWithin(budget)
-	switch taken := before - *budget; {
-	case whole == 0:
-	case ok && taken <= len(peeked) && peeked[taken-1] != slot, !ok && *budget > 0 && taken < len(peeked), taken > 0 && len(peeked) == 0:
-		t.Fatalf("Peek = %d, of at most %d; then DueWithin took %d and returned %d, %v", peeked, whole, taken, slot, ok)
+	if len(peeked) > 0 && before > 0 && (!ok || slot != peeked[0] || *budget != before-1) {
+		t.Fatalf("Peek = %d; then DueWithin = %d, %v and took %d of the budget", peeked, slot, ok, before-*budget)
 	}
 	if *budget < 0 || *budget > before || (ok && *budget == before) {
 		t.Fatalf("DueWithin = %d, %v turned the budget from %d into %d", slot, ok, before, *budget)

@@ -196,16 +196,15 @@ func (w *Wheel) DueWithin(budget *int) (slot uint32, ok bool) {
 	return 0, false
 }
 
-// Peek copies to slots those that the next calls of Due will take, in their order, and returns how
-// many it copied: if none, Due would return false. There may be more than it shows. It takes none
-// out: Due then hands out those that are due and files the others again. An owner whose slots stand
-// for memory far apart can load that for many at a time.
+// Peek copies to slots those that the next calls of Due will hand out, in their order, and returns
+// how many it copied. It stops at the first that Due will file again instead, so there may be more.
+// It takes none out. An owner whose slots stand for memory far apart can load that for many at a time.
 func (w *Wheel) Peek(slots []uint32) int {
 	if w.nodes[opened].next == opened {
 		w.open()
 	}
 	n := 0
-	for id := w.nodes[opened].next; id != opened && n < len(slots); id = w.nodes[id].next {
+	for id := w.nodes[opened].next; id != opened && n < len(slots) && w.nodes[id].when <= w.now; id = w.nodes[id].next {
 		slots[n] = id - firstSlot
 		n++
 	}
