@@ -20,8 +20,10 @@ const (
 	tickShift = 24
 
 	// slack is how late the timer may run, at most, before a Lookup without ExactClock may
-	// return an expired session. A timer that late needs a stopped process.
-	slack = int64(time.Second)
+	// return an expired session. A timer that late needs a process that was stopped for more
+	// than a second; the other second is for the timer's goroutine to get a processor and the
+	// alarm's lock, behind all others, where there is more work than processors.
+	slack = int64(2 * time.Second)
 
 	// lead is how long before a deadline that is far off the timer runs a first time, to
 	// put the horizon between: else all sessions that share a deadline within the slack,

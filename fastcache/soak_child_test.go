@@ -19,7 +19,7 @@ import (
 
 // childStop is how long a child is stopped: longer than the slack, and than any delay that a
 // busy machine makes between the child's word that it is ready and the stop.
-const childStop = 3 * time.Second
+const childStop = 4 * time.Second
 
 // soakStops sums up the children that were stopped and continued.
 type soakStops struct {

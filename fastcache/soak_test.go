@@ -162,7 +162,7 @@ func (s *soak) found(sc *soakCache, what string, k fastcache.Key, v *soakSession
 		s.expiredHits.Add(1)
 		return
 	}
-	s.errorf("%s: %s returns a session %v after its deadline", sc.name, what, time.Duration(begin-over))
+	s.errorf("%s: %s returns a session %v after its deadline; the longest that nothing ran was %v", sc.name, what, time.Duration(begin-over), time.Duration(s.stall.Load()))
 }
 
 // work loads the caches until the context ends.
