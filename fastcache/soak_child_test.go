@@ -31,7 +31,7 @@ func (st *soakStops) String() string {
 	return fmt.Sprintf("%d children stopped, %d lookups, %d of them expired as documented", st.children, st.lookups, st.served)
 }
 
-// add runs this test binary as a child, stops it for three seconds in the middle of its
+// add runs this test binary as a child, stops it for childStop in the middle of its
 // lookups, and has it judge what it saw.
 func (st *soakStops) add(t *testing.T, s *soak) {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestSoakChild$", "-test.v")
