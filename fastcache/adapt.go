@@ -90,6 +90,7 @@ func (q *queues) elapse() {
 	r.left *= fast
 	r.used *= fast
 	r.trusted = r.trusted && r.known > 1+r.newcomers/trustOf
+	q.judge()
 	if q.ends[mainQueue].len > 0 && q.ghosts.recent != nil {
 		q.widen(-mainWeight * q.mainReturns() * unit)
 	}
@@ -108,7 +109,7 @@ func (q *queues) mainPlaces() int { return int(float64(q.places()) * (1 - q.retu
 
 // early is how many evictions later a return still counts as early.
 func (q *queues) early() float64 {
-	return max(earlyWindow*float64(q.ends[window].len), earlyMin*float64(q.places()), 1)
+	return max(earlyWindow*float64(q.newcomers()), earlyMin*float64(q.places()), 1)
 }
 
 // mainReturns is the share of those that main gives up who come back early. Where main gives
@@ -181,8 +182,8 @@ func (q *queues) learn(away float64, left bool) {
 		}
 		return
 	}
-	stay := float64(q.ends[window].len)
-	if slot := q.ends[window].oldest; slot != noSlot && !q.marked(slot, leftMain) {
+	stay := float64(q.newcomers())
+	if slot := q.newcomer(noSlot); slot != noSlot && !q.marked(slot, leftMain) {
 		stay = q.age(slot)
 	}
 	if away > stay+early+float64(q.unit) {

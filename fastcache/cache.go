@@ -63,6 +63,9 @@ type Cache[V any] struct {
 	weight atomic.Int64 // likewise
 	panics atomic.Uint64
 
+	told    atomic.Bool // Demote was called
+	demotes sync.Pool   // see newDemotes
+
 	probation struct{ places, weight atomic.Int64 } // see probationers
 
 	overflow struct {
@@ -103,6 +106,7 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 		maxPlaces:  math.MaxInt64,
 		maxWeight:  math.MaxInt64,
 		clocked:    cfg.ExactClock || cfg.IdleTTL > 0,
+		demotes:    newDemotes(),
 		counted:    cfg.ExactClock || cfg.IdleTTL > 0 || cfg.RecordStats,
 	}
 	if cfg.MaxSessions > 0 {

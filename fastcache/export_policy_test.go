@@ -15,6 +15,7 @@ type PolicyForTest struct {
 	uses   []uint32       // by slot
 	free   []uint32
 
+	demotes int // that no Store has followed yet
 	evicted int
 	trace   uint64 // of the keys evicted, in their order
 }
@@ -57,7 +58,11 @@ func (p *PolicyForTest) Store(key int) {
 	slot := p.free[len(p.free)-1]
 	p.free = p.free[:len(p.free)-1]
 	p.slots[key], p.keys[slot], p.uses[slot] = slot, key, 0
-	p.queues.insert(slot, hashForTest(key))
+	follows := p.demotes > 0
+	if follows {
+		p.demotes--
+	}
+	p.queues.insert(slot, hashForTest(key), follows)
 }
 
 // Outgrow replaces a session by a heavier one, which costs another session its place.
@@ -71,8 +76,8 @@ func (p *PolicyForTest) Outgrow(key int) {
 
 // Demote is Cache.Demote.
 func (p *PolicyForTest) Demote(key int) {
-	if slot, ok := p.slots[key]; ok {
-		p.queues.demote(slot)
+	if slot, ok := p.slots[key]; ok && p.queues.demote(slot) {
+		p.demotes = min(p.demotes+1, maxDemotes)
 	}
 }
 

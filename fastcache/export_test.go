@@ -262,11 +262,14 @@ func (q *queues) check(resident int) error {
 	if err := q.ghosts.check(len(q.links)); err != nil {
 		return err
 	}
+	if err := q.follow.check(); err != nil {
+		return err
+	}
 	return q.returns.check(q)
 }
 
 func (q *queues) checkQueue(id queueID) (n int, err error) {
-	marks := [queueCount]uint8{window: leftMain, mainQueue: trials}
+	marks := [queueCount]uint8{window: leftMain | judged, mainQueue: trials}
 	newer := noSlot
 	for slot := q.ends[id].newest; slot != noSlot; slot = q.links[slot].older {
 		l := q.links[slot]
@@ -300,6 +303,21 @@ func (g *ghosts) check(slots int) error {
 			if i%ghostWays != 0 && table[i] != 0 && table[i-1] == 0 {
 				return fmt.Errorf("ghost %d comes after a hole", i)
 			}
+		}
+	}
+	return nil
+}
+
+func (f *follow) check() error {
+	if !f.told && (*f != follow{}) {
+		return fmt.Errorf("nobody has told of used sessions, and this is known: %v", *f)
+	}
+	if f.told && !(f.share >= doubtedMin && f.share <= 1) {
+		return fmt.Errorf("the share of the doubted is %v", f.share)
+	}
+	for _, r := range []record{f.followers, f.rest} {
+		if !(r.stored >= 0 && r.used >= 0) {
+			return fmt.Errorf("of %v newcomers %v were used", r.stored, r.used)
 		}
 	}
 	return nil

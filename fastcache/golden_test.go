@@ -117,6 +117,8 @@ func recordedTraffic() []recorded {
 		{"rotation, 100 places", 100, tickets(rotation{clients: 600, visits: 40_000, skew: 0.9, hurried: 0.2}, false)},
 		{"rotation, demoted, 100 places", 100, tickets(rotation{clients: 600, visits: 40_000, skew: 0.9}, true)},
 		{"rotation with strangers, 1000 places", 1000, tickets(rotation{clients: 6000, visits: 60_000, skew: 0.9, strangers: 0.4}, false)},
+		{"strangers, demoted, 16 places", 16, tickets(rotation{clients: 100, visits: 40_000, skew: 0.9, strangers: 0.4}, true)},
+		{"strangers, demoted, 1000 places", 1000, tickets(rotation{clients: 6000, visits: 60_000, skew: 0.9, strangers: 0.4}, true)},
 		{"rotation, pages, rotation, 600 places", 600, inTurn(
 			tickets(rotation{clients: 3000, visits: 20_000, skew: 0.9, hurried: 0.3}, false),
 			pages(popular(30_000, 10_000, 1, 0)),

@@ -58,7 +58,7 @@ func (q *queues) victim(except uint32, harvest func(slot uint32) uint32) (uint32
 			return slot, true
 		}
 	}
-	for _, id := range [...]queueID{window, mainQueue} {
+	for _, id := range [...]queueID{window, doubted, mainQueue} {
 		if slot := q.oldest(id, except); slot != noSlot {
 			return slot, true
 		}
@@ -75,7 +75,7 @@ func (h *hand) tryMain() (slot uint32, picked bool) {
 		return noSlot, false
 	}
 	stale := h.age(slot) > h.stale()
-	if !stale && h.ends[mainQueue].len <= h.mainPlaces() && h.oldest(window, h.except) != noSlot {
+	if !stale && h.ends[mainQueue].len <= h.mainPlaces() && h.newcomer(h.except) != noSlot {
 		return noSlot, false
 	}
 	switch used := h.examine(slot); {
@@ -92,7 +92,7 @@ func (h *hand) tryMain() (slot uint32, picked bool) {
 // tryWindow looks at the window's oldest session and returns it, or noSlot if there is none,
 // and whether it goes.
 func (h *hand) tryWindow() (slot uint32, picked bool) {
-	slot = h.oldest(window, h.except)
+	slot = h.newcomer(h.except)
 	if slot == noSlot {
 		return noSlot, false
 	}
@@ -155,7 +155,7 @@ func (h *hand) deserves(trial int) bool {
 	r := &h.returns
 	again := r.again[trial]
 	return again >= promoteMin ||
-		again*float64(h.ends[window].len)*r.left > r.used*r.trialAge[trial]
+		again*float64(h.newcomers())*r.left > r.used*r.trialAge[trial]
 }
 
 // What is learnt of trials is indexed by their kind.
@@ -216,5 +216,5 @@ func (h *hand) stale() float64 {
 	if r.used == 0 {
 		return staleRounds * n // nobody is worth more
 	}
-	return min(staleRounds*n, max(n, staleWindows*float64(h.ends[window].len)*r.left/r.used))
+	return min(staleRounds*n, max(n, staleWindows*float64(h.newcomers())*r.left/r.used))
 }

@@ -1,13 +1,15 @@
 package fastcache
 
-// The eviction queues of a shard. A session waits in one of three, oldest at the tail:
+// The eviction queues of a shard. A session waits in one of four, oldest at the tail:
 //
-//	spent   demoted sessions: they go first
-//	window  newcomers, in the order of their Updates: first in, first out
-//	main    sessions that have shown to come back: a clock
+//	spent    demoted sessions: they go first
+//	window   newcomers, in the order of their Updates: first in, first out
+//	doubted  the part of the window that is for those of whom less is expected
+//	main     sessions that have shown to come back: a clock
 //
 // hand.go picks the victim, ghost.go remembers whom it picked, and adapt.go learns from
-// those who come back how many places the window is worth (docs/adr/0008).
+// those who come back how many places the window is worth (docs/adr/0008); follow.go learns
+// from Demote whom to doubt (docs/adr/0012).
 //
 // The queues link slots, not pointers, in arrays of their own that cost the collector
 // nothing. Readers never see them; all methods need the shard's lock.
@@ -20,6 +22,7 @@ const (
 	unqueued queueID = iota
 	spent
 	window
+	doubted
 	mainQueue
 	queueCount
 )
@@ -33,16 +36,22 @@ type queueLink struct {
 
 // Marks beside the queueID: what a session is on trial for.
 const (
-	queueMask = 3
+	queueMask = 7
 
 	// leftMain marks a session in the window that main has given up.
-	leftMain = 1 << (iota + 1)
+	leftMain = 1 << (iota + 2)
 
 	// usedOnce and usedOften mark a session in main that is there for its uses in the
 	// window alone, until the hand sees whether it is used again.
 	usedOnce
 	usedOften
 	trials = usedOnce | usedOften
+
+	// follower and sampled mark a newcomer in the window that was stored after a Demote, and
+	// one of the others that shows what these are worth.
+	follower = 1 << 6
+	sampled  = 1 << 7
+	judged   = follower | sampled
 )
 
 // A tick is a time in a shard's life: it advances with the sessions stored, ticksPerRound
@@ -65,6 +74,7 @@ type queues struct {
 
 	ghosts  ghosts
 	returns returns
+	follow  follow
 }
 
 // reserve makes room for slots up to n.
@@ -98,16 +108,20 @@ func (q *queues) age(slot uint32) float64 { return q.span(q.links[slot].since) }
 func (q *queues) span(since tick) float64 { return float64(q.now-since) * float64(q.unit) }
 
 // places returns how many sessions window and main hold.
-func (q *queues) places() int { return q.ends[window].len + q.ends[mainQueue].len }
+func (q *queues) places() int { return q.newcomers() + q.ends[mainQueue].len }
 
 // insert queues a newcomer with its hash: in main if its ghost speaks for it.
-func (q *queues) insert(slot, hash uint32) {
+func (q *queues) insert(slot, hash uint32, follows bool) {
 	if q.within++; q.within >= q.unit {
 		q.within = 0
 		q.now++
 		q.elapse()
 	}
-	q.push(q.admit(hash), slot, q.now, 0)
+	id, marks := q.admit(hash), uint8(0)
+	if id == window {
+		id, marks = q.line(follows)
+	}
+	q.push(id, slot, q.now, marks)
 }
 
 // push makes an unqueued slot the newest of a queue.
@@ -157,14 +171,18 @@ func (q *queues) renew(slot uint32) {
 	if q.in(slot) == mainQueue {
 		id = mainQueue
 	}
-	q.move(id, slot, q.now, q.links[slot].queue&trials)
+	q.move(id, slot, q.now, q.links[slot].queue&(trials|judged))
 }
 
-// demote makes a slot one of the next victims, after those demoted before.
-func (q *queues) demote(slot uint32) {
-	if q.in(slot) != spent {
-		q.move(spent, slot, q.now, 0)
+// demote makes a slot one of the next victims, after those demoted before, and reports
+// whether it was none of them.
+func (q *queues) demote(slot uint32) bool {
+	if q.in(slot) == spent {
+		return false
 	}
+	q.usedUp(slot)
+	q.move(spent, slot, q.now, 0)
+	return true
 }
 
 // oldest returns the oldest slot of a queue but except, or noSlot.

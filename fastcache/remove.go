@@ -44,7 +44,9 @@ func (c *Cache[V]) Demote(key Key) bool {
 	if n == nil || !aliveAt(n, c.now()) {
 		return false
 	}
-	s.mu.queue.demote(n.Item.slot)
+	if s.mu.queue.demote(n.Item.slot) {
+		c.demoted()
+	}
 	return true
 }
 

@@ -69,6 +69,7 @@ type update[V any] struct {
 	now    int64 // read under the lock, at each attempt
 
 	onProbation bool // see UpdateOnProbation
+	follows     bool // see follow
 
 	room   room     // held for fresh
 	victim *node[V] // killed for the quota, in another shard: its room is for us
@@ -122,6 +123,7 @@ func (c *Cache[V]) update(key Key, value V, ttl time.Duration, onProbation bool)
 			return ErrTooHeavy
 		}
 	}
+	u.follows = !onProbation && c.follows() // while this goroutine has not waited for anybody
 	u.digest = c.digest(key)
 	u.fresh = newNode(key, value, c.index != nil, c.cfg.IdleTTL > 0)
 	return c.store(&u)
@@ -276,7 +278,7 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
-	m.queue.insert(slot, m.hash[slot])
+	m.queue.insert(slot, m.hash[slot], u.follows)
 	if u.onProbation {
 		s.mu.probation.add(slot, len(m.place))
 	}
