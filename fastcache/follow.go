@@ -11,14 +11,11 @@ import (
 // doubted: they wait in a queue of their own, which holds as large a part of the window as they are
 // worth, and gives the next victim while it is larger.
 //
-// Both are judged by those that stay equally long: followers, and the others while nobody is doubted,
-// or then a sample of them. What the doubted ones do says little of them, for they are soon gone.
+// Both are judged by those that stay equally long: followers, and the others while nobody is doubted. What
+// the doubted ones do says little of them, for they are soon gone, so it does not count. Doubt therefore
+// ends by itself: what is known of the others fades until chance could explain it, and all are watched anew.
 
 const (
-	// sampleOfOthers is how many newcomers that follow no Demote there are to each in the sample.
-	// Half as many cost places that the sample seldom uses; twice as many were slow to notice a change.
-	sampleOfOthers = 32
-
 	// Others are doubted if they are used less than doubtBelow times as often as followers are, and
 	// chance explains a difference of doubtErrors standard errors at most.
 	doubtBelow  = 0.8
@@ -38,7 +35,6 @@ const (
 type follow struct {
 	told            bool
 	followers, rest record
-	others          uint32  // newcomers that followed no Demote
 	share           float64 // the doubted ones', of the window; 1: nobody is doubted
 }
 
@@ -92,11 +88,11 @@ func (q *queues) line(follows bool) (queueID, uint8) {
 		f.followers.stored++
 		return window, follower
 	}
-	if f.others++; f.share < 1 && f.others%sampleOfOthers != 0 {
+	if f.share < 1 {
 		return doubted, 0
 	}
 	f.rest.stored++
-	return window, sampled
+	return window, watched
 }
 
 // usedUp notes that a session was used and will not be again.
@@ -108,7 +104,7 @@ func (q *queues) usedUp(slot uint32) {
 	switch {
 	case q.marked(slot, follower):
 		f.followers.used++
-	case q.marked(slot, sampled):
+	case q.marked(slot, watched):
 		f.rest.used++
 	}
 }

@@ -27,8 +27,8 @@ func (p *probationers) add(more probationers) {
 // UpdateOnProbation is UpdateTTL for a session that has yet to prove its worth. While all other
 // sessions together hold less than half of MaxSessions and of MaxWeight, those on probation make
 // room before them, the oldest Update first; only demoted and expired sessions of the same
-// shard go before. Once the others hold half of either bound, all are treated alike. An
-// Update or UpdateTTL of its key ends the probation.
+// shard go before. Once the others hold half of either bound, all are treated alike, but for what
+// the cache has learnt from Demote. An Update or UpdateTTL of its key ends the probation.
 //
 // A flood of such Updates therefore evicts no other session while these are fewer than half, and
 // each flooded session itself stays until as many newer ones have come as it has places

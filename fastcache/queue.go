@@ -47,11 +47,11 @@ const (
 	usedOften
 	trials = usedOnce | usedOften
 
-	// follower and sampled mark a newcomer in the window that was stored after a Demote, and
+	// follower and watched mark a newcomer in the window that was stored after a Demote, and
 	// one of the others that shows what these are worth.
 	follower = 1 << 6
-	sampled  = 1 << 7
-	judged   = follower | sampled
+	watched  = 1 << 7
+	judged   = follower | watched
 )
 
 // A tick is a time in a shard's life: it advances with the sessions stored, ticksPerRound

@@ -35,6 +35,10 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 // Demote marks a session as one that will hardly be used again, such as a TLS 1.3 ticket
 // that was used: it is still served, but is its shard's next victim, after those demoted
 // before it. An Update of its key undoes it. Demote reports whether there was such a session.
+//
+// Who gives a client that resumed a new session should demote the used one first and store the
+// new one next, in the same goroutine: the cache learns whether sessions stored so are used more
+// often than others, and if they are, has the others make room sooner.
 func (c *Cache[V]) Demote(key Key) bool {
 	digest := c.digest(key)
 	s := c.shardOf(digest)
