@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Who Demotes a session that was used, and then stores another, most likely serves a client that
+// Whoever demotes a session that was used, and then stores another, most likely serves a client that
 // has come back. So the session stored after a Demote is a follower, and any other newcomer may be
 // that of a client that comes only once. Where followers are used clearly more often, the others are
 // doubted: they wait in a queue of their own, which holds as large a part of the window as they are
@@ -50,8 +50,8 @@ func (r *record) fade(by float64) {
 // rate is the share of sessions used, which the fading may exceed for a moment.
 func (r *record) rate() float64 { return min(1, r.used/max(r.stored, 1)) }
 
-// newDemotes returns the Demotes that no Update has followed yet, as each processor has seen them: who
-// serves many clients at once tells them apart by that, nearly always, and shares no cache line.
+// newDemotes counts, for each processor, the Demotes that no Update has followed yet. So a Demote is not followed
+// by another client's Update, where many are served at once, and no cache line is shared.
 func newDemotes() sync.Pool { return sync.Pool{New: func() any { return new(int) }} }
 
 // demoted counts a Demote for the next Update to take.

@@ -132,6 +132,15 @@ var crowds = []struct {
 	{"in turns", 160_000, 5000, inTurns(40_000, popularOf(30_000, 0.9, 0.5), passing(7500)), 0.92},
 }
 
+// gainOf is how many times what a FIFO does is asked for: less under the race detector, which has
+// sync.Pool, and so the cache, forget what it was told.
+func gainOf(gain float64) float64 {
+	if raced {
+		return min(gain, 1.05)
+	}
+	return gain
+}
+
 // Who demotes what was used, and stores the next session after it, keeps more of the clients that
 // come back; where that tells nothing of a newcomer, nothing is lost to first in, first out.
 func TestDemoteTellsWhoWillReturn(t *testing.T) {
@@ -147,8 +156,8 @@ func TestDemoteTellsWhoWillReturn(t *testing.T) {
 				}
 				got := c.who.demoting(t, c.visits, c.places, shards, false)
 				t.Logf("%d shards: resumed %.4f, a forgetful FIFO %.4f (%.3f times)", shards, got, fifo, got/fifo)
-				if got < c.gain*fifo-0.003*float64(shards-1) {
-					t.Errorf("%.4f of the returns resumed in %d shards; want %v times the FIFO's %.4f", got, shards, c.gain, fifo)
+				if gain := gainOf(c.gain); got < gain*fifo-0.003*float64(shards-1) {
+					t.Errorf("%.4f of the returns resumed in %d shards; want %v times the FIFO's %.4f", got, shards, gain, fifo)
 				}
 			}
 		})
@@ -211,11 +220,7 @@ func TestDemoteTellsWhoWillReturnToManyGoroutines(t *testing.T) {
 	wg.Wait()
 	got := float64(resumed.Load()) / float64(returns.Load())
 	t.Logf("resumed %.4f, a forgetful FIFO %.4f (%.3f times)", got, fifo, got/fifo)
-	gain := 1.3
-	if raced {
-		gain = 1 // the race detector has sync.Pool forget things
-	}
-	if got < gain*fifo {
+	if gain := gainOf(1.3); got < gain*fifo {
 		t.Errorf("%.4f of the returns resumed; want %v times the forgetful FIFO's %.4f", got, gain, fifo)
 	}
 }
