@@ -112,24 +112,27 @@ var crowds = []struct {
 	visits, places int
 	who            crowd
 	gain           float64 // at least, over the forgetful FIFO
+	late           float64 // the same, where the Update comes before the Demote
 }{
-	{"popular clients", 240_000, 10_000, popularOf(60_000, 0.9, 0), 1.03},
-	{"some strangers", 240_000, 10_000, popularOf(60_000, 0.9, 0.2), 1.1},
-	{"most are strangers", 240_000, 10_000, popularOf(60_000, 0.9, 0.8), 1.2},
-	{"strangers, few places", 40_000, 100, popularOf(60_000, 0.9, 0.2), 1.3},
-	{"clients alike and strangers", 120_000, 5000, popularOf(10_000, 0, 0.4), 1.1},
-	{"clients alike", 120_000, 5000, popularOf(10_000, 0, 0), 0.99},
-	{"passing clients", 120_000, 5000, passing(7500), 0.99},
-	{"passing clients, few places", 120_000, 5000, passing(20_000), 0.99},
-	{"a loop", 60_000, 5000, func(_ *rand.Rand, visit int) int { return visit % 4000 }, 0.99},
+	{"popular clients", 240_000, 10_000, popularOf(60_000, 0.9, 0), 1.03, 0.99},
+	{"some strangers", 240_000, 10_000, popularOf(60_000, 0.9, 0.2), 1.1, 0.99},
+	{"most are strangers", 240_000, 10_000, popularOf(60_000, 0.9, 0.8), 1.2, 0.99},
+	{"strangers, few places", 40_000, 100, popularOf(60_000, 0.9, 0.2), 1.3, 0.99},
+	{"clients alike and strangers", 120_000, 5000, popularOf(10_000, 0, 0.4), 1.1, 0.99},
+	{"clients alike", 120_000, 5000, popularOf(10_000, 0, 0), 0.99, 0.99},
+	{"passing clients", 120_000, 5000, passing(7500), 0.99, 0.99},
+	{"passing clients, few places", 120_000, 5000, passing(20_000), 0.99, 0.99},
+	{"a loop", 60_000, 5000, func(_ *rand.Rand, visit int) int { return visit % 4000 }, 0.99, 0.99},
 	{"twice each", 120_000, 5000, func(rng *rand.Rand, visit int) int {
 		if visit%2 == 0 || visit < 8000 {
 			return visit
 		}
 		return visit - 1 - 2*rng.IntN(3500)
-	}, 0.99},
-	{"passing clients after strangers", 160_000, 5000, inTurns(80_000, popularOf(30_000, 0.9, 0.5), passing(7500)), 0.9},
-	{"in turns", 160_000, 5000, inTurns(40_000, popularOf(30_000, 0.9, 0.5), passing(7500)), 0.92},
+		// Too late, the visits that will be followed by another are those that follow a Demote; but who
+		// missed once is doubted, and then misses again. Of 40 runs 39 came to 0.97 or more, one to 0.95.
+	}, 0.99, 0.9},
+	{"passing clients after strangers", 160_000, 5000, inTurns(80_000, popularOf(30_000, 0.9, 0.5), passing(7500)), 0.9, 0.99},
+	{"in turns", 160_000, 5000, inTurns(40_000, popularOf(30_000, 0.9, 0.5), passing(7500)), 0.92, 0.99},
 }
 
 // gainOf is how many times what a FIFO does is asked for: less under the race detector, which has
@@ -174,8 +177,8 @@ func TestDemoteAfterTheUpdateTellsNothingAndCostsNothing(t *testing.T) {
 			}
 			fifo, got := c.who.forgetful(c.visits, c.places, true), c.who.demoting(t, c.visits, c.places, 1, true)
 			t.Logf("resumed %.4f, a forgetful FIFO %.4f (%.3f times)", got, fifo, got/fifo)
-			if got < 0.97*fifo {
-				t.Errorf("%.4f of the returns resumed; a forgetful FIFO resumes %.4f", got, fifo)
+			if late := c.late; got < late*fifo {
+				t.Errorf("%.4f of the returns resumed; want %v times the forgetful FIFO's %.4f", got, late, fifo)
 			}
 		})
 	}

@@ -96,7 +96,7 @@ func (r rotation) cache(t *testing.T, shards int, demote bool, before workload) 
 var rotations = []struct {
 	name string
 	rotation
-	gain float64 // what Demote is worth: it is all that can be known of who will return
+	gain float64 // what Demote is worth, at least
 }{
 	{"popular clients", rotation{clients: 60_000, places: 10_000, visits: 240_000, skew: 0.9}, 1.2},
 	{"with strangers", rotation{clients: 60_000, places: 10_000, visits: 240_000, skew: 0.9, strangers: 0.4}, 1.2},
