@@ -13,7 +13,7 @@ import (
 )
 
 // suite is every package whose tests may catch a mutant.
-var suite = []string{"./timerwheel", "./index", "./fastcache", "./fuzz"}
+var suite = []string{"./timerwheel", "./index", "./internal/buckets", "./fastcache", "./session/...", "./tlscache", "./fuzz"}
 
 // A goTest runs the go command in a module.
 type goTest struct {

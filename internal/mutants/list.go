@@ -1,8 +1,11 @@
 package main
 
 import (
+	"embed"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -23,13 +26,38 @@ func (m mutant) dir() string { return m.file[:strings.LastIndex(m.file, "/")] }
 
 var (
 	nameFormat = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|internal/buckets|tlscache)/\w+\.go$`)
+	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|internal/buckets|session|session/sessiontest|tlscache)/\w+\.go$`)
 )
 
-// parse reads a list of mutants; mutants.txt describes its form.
-func parse(text string) ([]mutant, error) {
+//go:embed faults/*.txt
+var lists embed.FS
+
+// readAll reads every list of mutants.
+func readAll() ([]mutant, error) {
+	files, err := fs.Glob(lists, "faults/*.txt")
+	if err != nil {
+		return nil, err
+	}
 	var all []mutant
 	names := map[string]bool{}
+	for _, file := range files {
+		text, err := fs.ReadFile(lists, file)
+		if err != nil {
+			return nil, err
+		}
+		some, err := parse(path.Base(file), string(text), names)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// parse reads a list of mutants; faults/README describes its form. It adds their names to those
+// of the lists read before, of which none may be used again.
+func parse(file, text string, names map[string]bool) ([]mutant, error) {
+	var all []mutant
 	for block := range paragraphs(text) {
 		m, err := parseBlock(block.lines)
 		if err == nil {
@@ -39,7 +67,7 @@ func parse(text string) ([]mutant, error) {
 			err = fmt.Errorf("a second mutant is named %s", m.name)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("mutants.txt:%d: %w", block.line, err)
+			return nil, fmt.Errorf("%s:%d: %w", file, block.line, err)
 		}
 		names[m.name] = true
 		all = append(all, m)
@@ -106,7 +134,7 @@ func (m mutant) validate() error {
 	case !nameFormat.MatchString(m.name):
 		return fmt.Errorf("name is %q; want words-with-dashes after mutant", m.name)
 	case !fileFormat.MatchString(m.file):
-		return fmt.Errorf("%s: file is %q; want a file of fastcache, timerwheel or index", m.name, m.file)
+		return fmt.Errorf("%s: file is %q; want one of a package that is mutated: fastcache, tlscache, ...", m.name, m.file)
 	case m.breaks == "":
 		return fmt.Errorf("%s: want the promise that it breaks, after breaks", m.name)
 	case m.old == "":

@@ -1,16 +1,15 @@
 // Mutants breaks the code on purpose, one fault at a time, and checks that a test notices.
 //
-//	go run ./internal/mutants                    # all faults of mutants.txt
+//	go run ./internal/mutants                    # all faults of the lists in faults/
 //	go run ./internal/mutants -run '^idle' -v    # some of them, with what the tests say
 //	go run ./internal/mutants -run revoked -tests Histories    # does this one test see it?
 //
-// A fault that no test notices is a promise that no test holds; mutants.txt says which one.
+// A fault that no test notices is a promise that no test holds; its list says which one.
 // The work tree is never changed: go test sees the fault through an overlay.
 package main
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -23,9 +22,6 @@ import (
 	"syscall"
 	"time"
 )
-
-//go:embed mutants.txt
-var list string
 
 type options struct {
 	run     *regexp.Regexp
@@ -71,7 +67,7 @@ func parseFlags(args []string) (opt options, err error) {
 
 // hunt runs the selected mutants and returns an error unless each was caught.
 func hunt(ctx context.Context, opt options, out io.Writer) error {
-	all, err := parse(list)
+	all, err := readAll()
 	if err != nil {
 		return err
 	}

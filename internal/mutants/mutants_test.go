@@ -15,7 +15,7 @@ const root = "../.."
 
 // The list must not rot: who changes a line that a mutant changes, changes the mutant too.
 func TestEachMutantFitsTheCode(t *testing.T) {
-	all, err := parse(list)
+	all, err := readAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func testsOf(t *testing.T, dir string) string {
 }
 
 func TestParseReadsEveryLine(t *testing.T) {
-	got, err := parse(`# A comment.
+	got, err := parse("list.txt", `# A comment.
 
 mutant one-line
 file   index/group.go
@@ -70,7 +70,7 @@ breaks something else
 -
 - 	- b
 - }
-`)
+`, map[string]bool{})
 	want := []mutant{
 		{"one-line", "index/group.go", "something", "TestA|TestB", true, "\tn--", "\tn++"},
 		{"many-lines", "timerwheel/list.go", "something else", "", false, "if a {\n\n\t- b\n}", ""},
@@ -83,16 +83,16 @@ breaks something else
 func TestParseNamesTheFault(t *testing.T) {
 	const fine = "mutant a\nfile index/group.go\nbreaks x\n- y"
 	for _, tt := range []struct{ name, text, want string }{
-		{"an unknown word", fine + "\nold y", `mutants.txt:1: line begins with "old"; want mutant, file, breaks, tests, race, - or +`},
-		{"the line is that of the block", "# one\n\n\n- y", `mutants.txt:4: name is ""; want words-with-dashes after mutant`},
-		{"a name that is no file name", "mutant a/b", `mutants.txt:1: name is "a/b"; want words-with-dashes after mutant`},
-		{"a file of tests' helpers", "mutant a\nfile internal/model/model.go", `mutants.txt:1: a: file is "internal/model/model.go"; want a file of fastcache, timerwheel or index`},
-		{"no promise", "mutant a\nfile index/group.go\n- y", "mutants.txt:1: a: want the promise that it breaks, after breaks"},
-		{"no old text", "mutant a\nfile index/group.go\nbreaks x\n+ y", "mutants.txt:1: a: want the text that it replaces, after -"},
-		{"no change", fine + "\n+ y", "mutants.txt:1: a: the new text is the old one"},
-		{"a name twice", fine + "\n\n" + fine, "mutants.txt:6: a second mutant is named a"},
+		{"an unknown word", fine + "\nold y", `list.txt:1: line begins with "old"; want mutant, file, breaks, tests, race, - or +`},
+		{"the line is that of the block", "# one\n\n\n- y", `list.txt:4: name is ""; want words-with-dashes after mutant`},
+		{"a name that is no file name", "mutant a/b", `list.txt:1: name is "a/b"; want words-with-dashes after mutant`},
+		{"a file of tests' helpers", "mutant a\nfile internal/model/model.go", `list.txt:1: a: file is "internal/model/model.go"; want one of a package that is mutated: fastcache, tlscache, ...`},
+		{"no promise", "mutant a\nfile index/group.go\n- y", "list.txt:1: a: want the promise that it breaks, after breaks"},
+		{"no old text", "mutant a\nfile index/group.go\nbreaks x\n+ y", "list.txt:1: a: want the text that it replaces, after -"},
+		{"no change", fine + "\n+ y", "list.txt:1: a: the new text is the old one"},
+		{"a name twice", fine + "\n\n" + fine, "list.txt:6: a second mutant is named a"},
 	} {
-		if _, err := parse(tt.text); err == nil || err.Error() != tt.want {
+		if _, err := parse("list.txt", tt.text, map[string]bool{}); err == nil || err.Error() != tt.want {
 			t.Errorf("%s: got %v; want %s", tt.name, err, tt.want)
 		}
 	}

@@ -21,8 +21,18 @@ type step struct {
 // makes one of them hang shall not cost -timeout.
 const hintLimit = time.Minute
 
+// users are, for each package, those whose tests use it most.
+var users = map[string][]string{
+	"internal/buckets": {"index", "fuzz", "fastcache"},
+	"timerwheel":       {"fuzz", "fastcache"},
+	"index":            {"fuzz", "fastcache"},
+	"fastcache":        {"fuzz"},
+	"session":          {"session/sessiontest", "tlscache"},
+	"tlscache":         {"fuzz"},
+}
+
 // steps returns the tests that a mutant must fail, those first that are likely to: the ones
-// it names, its own package's, the model's, then the package that uses its own. If tests is
+// it names, its own package's, then those of the packages that use it. If tests is
 // not empty, it is those of its own package alone.
 func steps(m mutant, tests string) []step {
 	if tests != "" {
@@ -32,11 +42,7 @@ func steps(m mutant, tests string) []step {
 	if m.tests != "" {
 		list = append(list, step{m.dir(), "^(" + m.tests + ")$", m.race, hintLimit})
 	}
-	dirs := []string{m.dir(), "fuzz"}
-	if m.dir() != "fastcache" {
-		dirs = append(dirs, "fastcache")
-	}
-	for _, dir := range dirs {
+	for _, dir := range append([]string{m.dir()}, users[m.dir()]...) {
 		list = append(list, step{dir: dir, race: m.race})
 	}
 	return list
