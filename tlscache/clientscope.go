@@ -41,7 +41,7 @@ func (c *Client) scopeOf(cfg *tls.Config) (string, error) {
 	}
 	roots := uint32(0)
 	if !cfg.InsecureSkipVerify { // nobody looks at them
-		roots = c.pools.number(cfg.RootCAs)
+		roots = uint32(c.pools.number(cfg.RootCAs))
 	}
 	return scopeKey(s.sum, roots, flags), nil
 }

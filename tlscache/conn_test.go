@@ -111,6 +111,7 @@ type world struct {
 	t      testing.TB
 	ca     *authority
 	server *tls.Config
+	conn   *tls.Config // of the connection whose hooks a test calls itself
 	*Server
 }
 

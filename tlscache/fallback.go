@@ -2,9 +2,7 @@ package tlscache
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"time"
 )
 
 // ticketHeader is what precedes the sealed record in a fallback ticket.
@@ -64,7 +62,7 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 		return nil, MissRevoked
 	}
 	s.counts.foundFallback.Add(1)
-	o.remember(r, resumed12{})
+	o.resumes(r, resumed12{})
 	return r, 0
 }
 
@@ -94,41 +92,31 @@ func (o *offer) handleOf(r *record) handle {
 	return handle{flags: flagGroup, group: o.keys.name(ofPrincipal, r.principal[:])}
 }
 
-// findForeign asks the hook that the Config had before. Never with SingleUse: it may not keep to it.
-func (in *installation) findForeign(identity []byte, cs tls.ConnectionState) *tls.SessionState {
-	s := in.s
-	if in.unwrapBefore == nil || s.cfg.SingleUse {
+// foreign asks the hook that the Config had before. Never with SingleUse: it may not keep to it.
+func (s *Server) foreign(unwrap unwrapFunc, identity []byte, cs tls.ConnectionState) *tls.SessionState {
+	if unwrap == nil || s.cfg.SingleUse {
 		return nil
 	}
 	var state *tls.SessionState
 	var err error
-	if protected(func() error { state, err = in.unwrapBefore(identity, cs); return nil }) != nil {
+	if protected(func() error { state, err = unwrap(identity, cs); return nil }) != nil {
 		s.counts.panics.Add(1)
 		return nil
 	}
-	if err != nil || state == nil {
+	if err != nil {
 		return nil
-	}
-	// What is wrapped next on this connection begins a line of its own, unless it is one of
-	// which we ought to know when its client last proved who it is.
-	now := s.keyring.clock.stamp()
-	if cs.Version >= tls.VersionTLS13 {
-		s.notes.add(keyOf(principalID{}, normalName(cs.ServerName)), now, time.Now())
-	} else if l := lineage(state); l != nil {
-		s.remember12(sha256.Sum256(l), resumed12{foreign: true, auth: now, expires: now + int64(s.cfg.TTL)})
 	}
 	return state
 }
 
 // wrapForeign is the second fallback: a ticket of the hook that the Config had before, or nil.
-func (in *installation) wrapForeign(cs tls.ConnectionState, ss *tls.SessionState) []byte {
-	s := in.s
-	if in.wrapBefore == nil || s.cfg.SingleUse {
+func (s *Server) wrapForeign(wrap wrapFunc, cs tls.ConnectionState, ss *tls.SessionState) []byte {
+	if wrap == nil || s.cfg.SingleUse {
 		return nil
 	}
 	var ticket []byte
 	var err error
-	if protected(func() error { ticket, err = in.wrapBefore(cs, ss); return nil }) != nil {
+	if protected(func() error { ticket, err = wrap(cs, ss); return nil }) != nil {
 		s.counts.panics.Add(1)
 		return nil
 	}

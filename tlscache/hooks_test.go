@@ -2,6 +2,7 @@ package tlscache
 
 import (
 	"crypto/tls"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -43,10 +44,37 @@ func capture(t testing.TB, w *world, client *tls.Config) moment {
 	return m
 }
 
-// wrapped calls WrapSession as crypto/tls does.
+// helloOn returns a ClientHello on a connection that uses a Config, as crypto/tls passes it.
+func helloOn(cfg *tls.Config, serverName string) *tls.ClientHelloInfo {
+	hello := &tls.ClientHelloInfo{ServerName: serverName}
+	field := reflect.ValueOf(hello).Elem().FieldByName("config")
+	*(**tls.Config)(field.Addr().UnsafePointer()) = cfg
+	return hello
+}
+
+// open returns the Config that a connection uses after its ClientHello.
+func (w *world) open(serverName string) *tls.Config {
+	w.t.Helper()
+	if w.server.GetConfigForClient != nil {
+		cfg, err := w.server.GetConfigForClient(helloOn(w.server, serverName))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if cfg != nil {
+			return cfg
+		}
+	}
+	return w.server
+}
+
+// wrapped calls WrapSession as crypto/tls does: of a resumed connection, after unwrapped has found what it
+// resumes.
 func (w *world) wrapped(m moment) []byte {
 	w.t.Helper()
-	ticket, err := w.server.WrapSession(m.cs, m.fresh().ss)
+	if !m.cs.DidResume || w.conn == nil {
+		w.conn = w.open(m.cs.ServerName)
+	}
+	ticket, err := w.conn.WrapSession(m.cs, m.fresh().ss)
 	if err != nil || len(ticket) == 0 {
 		w.t.Fatalf("WrapSession = %d bytes, %v; want a ticket", len(ticket), err)
 	}
@@ -56,7 +84,8 @@ func (w *world) wrapped(m moment) []byte {
 // unwrapped calls UnwrapSession as crypto/tls does, before anything is known of the client.
 func (w *world) unwrapped(ticket []byte, m moment) *tls.SessionState {
 	w.t.Helper()
-	ss, err := w.server.UnwrapSession(ticket, tls.ConnectionState{
+	w.conn = w.open(m.cs.ServerName)
+	ss, err := w.conn.UnwrapSession(ticket, tls.ConnectionState{
 		Version: m.cs.Version, ServerName: m.cs.ServerName, CipherSuite: m.cs.CipherSuite})
 	if err != nil {
 		w.t.Fatalf("UnwrapSession: %v; an error aborts the handshake", err)

@@ -32,15 +32,15 @@ func TestInstallAfterFirstUse(t *testing.T) {
 
 func TestInstallTwiceStacksNothing(t *testing.T) {
 	w := newWorld(t, ServerConfig{})
-	before := installedIn(w.server)
+	before := layerOf(w.server)
 	for range 3 {
 		if err := w.Install(w.server); err != nil {
 			t.Fatal(err)
 		}
 	}
-	in := installedIn(w.server)
-	if in == nil || in == before || in.wrapBefore != nil || in.unwrapBefore != nil {
-		t.Errorf("after Install again the hooks are %+v; want new ones over nothing", in)
+	l := layerOf(w.server)
+	if l == nil || l == before || l.before.wrap != nil || l.before.unwrap != nil || l.before.get != nil {
+		t.Errorf("after Install again the hooks are %+v; want new ones over nothing", l)
 	}
 	client := w.client(tls.VersionTLS13)
 	w.want("first", client, false)

@@ -3,16 +3,18 @@ package tlscache
 import (
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
+	"hash/maphash"
+	"reflect"
 	"slices"
-	"sync"
+	"sync/atomic"
 )
 
 // A scope is the trust configuration that a session belongs to. A session of one scope never
 // resumes under another: the checks that made it may not be those that the other asks for.
 //
-// Functions and certificate pools are not in sum. The address of a function says nothing about
+// Functions and certificate pools are not in sum, only whether a function that crypto/tls does not run on
+// resumption is there. The address of a function says nothing about
 // what it closes over, and two pools can have equal subjects and other keys. crypto/tls checks
 // the chain against the pool again when it resumes; within one process a poolRegistry
 // tells pools apart as well.
@@ -22,7 +24,8 @@ type scope struct {
 }
 
 // serverScope returns the scope of a server's configuration. A named scope is stable whatever
-// the configuration's functions are: the name stands for what they check.
+// the configuration's functions are: the name stands for what they check. It does not stand for
+// their absence.
 func serverScope(named string, cfg *tls.Config) scope {
 	return scopeOf("server", named, cfg)
 }
@@ -48,11 +51,34 @@ func scopeOf(role, named string, cfg *tls.Config) scope {
 	for _, sum := range leaves(cfg) {
 		b = append(b, sum[:]...)
 	}
+	// Nothing is appended where there is none, so that these scopes are what they were in version 1.
+	for _, what := range presences(role, cfg) {
+		b = appendField(b, []byte(what))
+	}
 	s := scope{sum: sha256.Sum256(b)}
 	if named == "" {
 		s.unstable = unstable(role, cfg)
 	}
 	return s
+}
+
+// presences names what decides about a connection, is not run or not used on resumption, and so makes a
+// session without it another than one with it.
+func presences(role string, cfg *tls.Config) (there []string) {
+	if cfg.VerifyPeerCertificate != nil {
+		there = append(there, "VerifyPeerCertificate")
+	}
+	if role != "client" {
+		return there
+	}
+	if cfg.GetClientCertificate != nil {
+		there = append(there, "GetClientCertificate")
+	}
+	if len(cfg.EncryptedClientHelloConfigList) > 0 {
+		// In a ClientHello without it, a ticket would tell who comes back that hid before.
+		there = append(there, "EncryptedClientHelloConfigList")
+	}
+	return there
 }
 
 // unstable names the field that decides whom to trust, or as whom to appear, and cannot be
@@ -87,44 +113,110 @@ func leaves(cfg *tls.Config) [][sha256.Size]byte {
 	return slices.Compact(sums)
 }
 
-// maxPools bounds the pools that a poolRegistry remembers. A program has a few; one that makes
-// an equal pool for every connection has one.
-const maxPools = 256
+// A scoped is a server's scope as records and handles have it.
+type scoped struct {
+	scope    [sha256.Size]byte
+	unstable bool // nothing is stored
+	tags     atomic.Pointer[scopeTag]
 
-// A poolRegistry numbers certificate pools within a process, equal ones alike. The zero value
-// is ready; it is safe for concurrent use.
-type poolRegistry struct {
-	mu struct {
-		sync.RWMutex
-		pools []*x509.CertPool
-		next  uint32
-	}
+	reason string // why it is unstable
+	from   snapshot
 }
 
-// number returns the number of a pool, from 1; 0 is nil, the system's roots. Beyond maxPools every
-// pool is a new one: its sessions do not resume, which is the safe side to fail on.
-func (r *poolRegistry) number(pool *x509.CertPool) uint32 {
-	if pool == nil {
-		return 0
-	}
-	r.mu.RLock()
-	n := find(r.mu.pools, pool)
-	r.mu.RUnlock()
-	if n > 0 {
-		return n
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n := find(r.mu.pools, pool); n > 0 {
-		return n // another was quicker
-	}
-	r.mu.next++
-	if len(r.mu.pools) < maxPools {
-		r.mu.pools = append(r.mu.pools, pool.Clone()) // the caller may add to his
-	}
-	return r.mu.next
+// A scopeTag is the tag of a scope under some keys. Those in use change once a day.
+type scopeTag struct {
+	keys *keys
+	tag  tag
 }
 
-func find(pools []*x509.CertPool, pool *x509.CertPool) uint32 {
-	return uint32(1 + slices.IndexFunc(pools, pool.Equal))
+// tag returns the tag of the scope.
+func (s *scoped) tag(k *keys) tag {
+	if t := s.tags.Load(); t != nil && t.keys == k {
+		return t.tag
+	}
+	t := &scopeTag{keys: k, tag: k.name("scope", s.scope[:]).tag()}
+	s.tags.Store(t)
+	return t.tag
+}
+
+// A snapshot is all of a Config that decides about its scope, as cheap to compare as it can be: this
+// is done for each connection, so that no change goes unseen.
+type snapshot struct {
+	named    string
+	auth     tls.ClientAuthType
+	min, max uint16
+	insecure bool
+	verifies bool
+	pool     uint64
+	leaves   [][]byte // DER, in the order of Certificates
+	whole    bool     // says all there is to say
+}
+
+func snapshotOf(named string, cfg *tls.Config, pool uint64) snapshot {
+	p := snapshot{named: named, auth: cfg.ClientAuth, min: cfg.MinVersion, max: cfg.MaxVersion, insecure: cfg.InsecureSkipVerify,
+		verifies: cfg.VerifyPeerCertificate != nil, pool: pool,
+		//lint:ignore SA1019 deprecated, and a map has no order to compare in
+		whole: len(cfg.NameToCertificate) == 0}
+	for i := range cfg.Certificates {
+		p.leaves = append(p.leaves, leafOf(&cfg.Certificates[i]))
+	}
+	return p
+}
+
+// is reports whether snapshotOf would return the same.
+func (p *snapshot) is(named string, cfg *tls.Config, pool uint64) bool {
+	//lint:ignore SA1019 deprecated, and a map has no order to compare in
+	if !p.whole || len(cfg.NameToCertificate) > 0 || p.named != named || p.pool != pool ||
+		p.auth != cfg.ClientAuth || p.min != cfg.MinVersion || p.max != cfg.MaxVersion ||
+		p.insecure != cfg.InsecureSkipVerify || p.verifies != (cfg.VerifyPeerCertificate != nil) ||
+		len(p.leaves) != len(cfg.Certificates) {
+		return false
+	}
+	for i := range cfg.Certificates {
+		leaf, before := leafOf(&cfg.Certificates[i]), p.leaves[i]
+		// A certificate's bytes are not written to; other ones are elsewhere, since these are held.
+		if len(leaf) != len(before) || len(leaf) > 0 && &leaf[0] != &before[0] {
+			return false
+		}
+	}
+	return true
+}
+
+func leafOf(c *tls.Certificate) []byte {
+	if len(c.Certificate) == 0 {
+		return nil
+	}
+	return c.Certificate[0]
+}
+
+// scopeSlots is how many scopes a scopeCache has at once. Where two Configs meet in a slot, the scope of
+// each is computed as if there were no cache, which takes a few microseconds.
+const scopeSlots = 64
+
+// A scopeCache saves computing a scope anew for each connection. The zero value is ready; it is safe for
+// concurrent use.
+type scopeCache [scopeSlots]atomic.Pointer[scoped]
+
+var scopeSeed = maphash.MakeSeed()
+
+// of returns the scope of a Config whose ClientCAs have a number.
+func (c *scopeCache) of(named string, cfg *tls.Config, pool uint64) *scoped {
+	at := maphash.String(scopeSeed, named) + pool
+	if len(cfg.Certificates) > 0 {
+		if leaf := leafOf(&cfg.Certificates[0]); len(leaf) > 0 {
+			at += uint64(reflect.ValueOf(leaf).Pointer() >> 6)
+		}
+	}
+	slot := &c[at%scopeSlots]
+	if s := slot.Load(); s != nil && s.from.is(named, cfg, pool) {
+		return s
+	}
+	sc := serverScope(named, cfg)
+	if pool > 0 {
+		// Numbers mean nothing to other processes, and the sessions go to none.
+		sc.sum = sha256.Sum256(binary.BigEndian.AppendUint64(sc.sum[:], pool))
+	}
+	s := &scoped{scope: sc.sum, unstable: sc.unstable != "", reason: sc.unstable, from: snapshotOf(named, cfg, pool)}
+	slot.Store(s)
+	return s
 }

@@ -100,8 +100,8 @@ func TestPoolsAreToldApartByWhatTheyHold(t *testing.T) {
 			t.Fatalf("pool %d has the number %d of another", i, n)
 		}
 	}
-	if len(r.mu.pools) > maxPools {
-		t.Errorf("remembers %d pools; want at most %d", len(r.mu.pools), maxPools)
+	if n := r.mu.queue.Len(); n > maxPools {
+		t.Errorf("remembers %d pools; want at most %d", n, maxPools)
 	}
 }
 
@@ -115,7 +115,11 @@ func TestPoolsInstalledAreToldApart(t *testing.T) {
 		if err := s.Install(cfg); err != nil {
 			t.Fatal(err)
 		}
-		scopes[installedIn(cfg).scope] = true
+		sc, err := s.scopeOf(nil, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scopes[sc.scope] = true
 	}
 	if len(scopes) != 2 {
 		t.Errorf("two pools, one of them twice, make %d scopes; want 2", len(scopes))

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/session"
 )
 
@@ -89,7 +88,10 @@ type ServerConfig struct {
 	NoFallback bool
 }
 
-var errServerClosed = errors.New("tlscache: server is closed")
+var (
+	errServerClosed = errors.New("tlscache: server is closed")
+	errZeroServer   = errors.New("tlscache: Server is a zero one; want NewServer")
+)
 
 // A Server keeps the sessions of TLS servers in a Store: Install puts it into their tls.Config. Its
 // methods are safe for concurrent use. The zero Server is not usable; call NewServer. It must not
@@ -101,15 +103,17 @@ type Server struct {
 	ownsIt  bool
 	keyring *Keyring
 
-	guard *guard
-	notes *notes
-	// tls12 holds what WrapSession needs of a TLS 1.2 session that is being resumed, by its lineage.
-	tls12  *fastcache.Cache[resumed12]
-	pools  poolRegistry
-	names  nameCache
-	counts serverCounters
-	closed atomic.Bool
+	guard     *guard
+	pools     poolRegistry
+	scopes    scopeCache
+	installed installed
+	names     nameCache
+	counts    serverCounters
+	closed    atomic.Bool
 }
+
+// isZero reports whether a Server did not come from NewServer.
+func (s *Server) isZero() bool { return s == nil || s.keyring == nil }
 
 // NewServer returns a Server. The error names every faulty field.
 func NewServer(cfg ServerConfig) (*Server, error) {
@@ -117,20 +121,16 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: newGuard(cfg.MaxInFlight), notes: newNotes()}
+	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: newGuard(cfg.MaxInFlight)}
 	if s.keyring == nil {
 		if s.keyring, err = NewKeyring(NewSecret(0)); err != nil {
 			return nil, err
 		}
 	}
-	s.tls12, err = fastcache.New(fastcache.Config[resumed12]{TTL: noteLife, NoIndex: true})
-	if err != nil {
-		return nil, fmt.Errorf("tlscache: %w", err)
-	}
 	if s.store == nil {
 		memory, err := session.NewMemory(session.MemoryConfig{MaxTTL: cfg.TTL})
 		if err != nil {
-			return nil, errors.Join(err, s.tls12.Close())
+			return nil, err
 		}
 		s.store, s.ownsIt = memory, true
 	}
@@ -184,14 +184,13 @@ func orDefault[T comparable](v, zero T) T {
 // come from the hooks that the configuration had before, or lead nowhere. Handshakes may be
 // under way. Close may be called twice; it always returns nil.
 func (s *Server) Close() error {
-	if s.closed.Swap(true) {
+	if s.isZero() || s.closed.Swap(true) {
 		return nil
 	}
-	err := s.tls12.Close()
 	if s.ownsIt {
-		err = errors.Join(err, s.store.Close())
+		return s.store.Close()
 	}
-	return err
+	return nil
 }
 
 // PrincipalOf returns the principal of a client certificate unless ServerConfig.Principal says

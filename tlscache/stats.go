@@ -82,6 +82,17 @@ type ServerStats struct {
 	// to trust by a function and has no named scope.
 	Unstable uint64
 
+	// Ungated are the handshakes on a Config with the Server's hooks that came past the
+	// GetConfigForClient which Install set, so that nothing of theirs was resumed or stored: see
+	// Install. It is to be 0.
+	Ungated uint64
+
+	// Bypassed are the installed Configs, of those still in memory, whose GetConfigForClient was set
+	// anew since or whose WrapSession or UnwrapSession was cleared: some or all of their clients get
+	// tickets that the Server knows nothing of. It is to be 0: Install last. At most 1024 are
+	// looked at.
+	Bypassed int
+
 	// Panics are those of ServerConfig's functions, of a Local Store or of earlier hooks.
 	Panics uint64
 
@@ -103,19 +114,31 @@ type serverCounters struct {
 	full, resumed, offered, found             atomic.Uint64
 	stored, reissued, fallback, foreign, dead atomic.Uint64
 	foundFallback, foundForeign               atomic.Uint64
-	unstable, panics                          atomic.Uint64
+	unstable, ungated, panics                 atomic.Uint64
 	misses                                    [missReasons]atomic.Uint64
+}
+
+// handshake counts a handshake that got as far as its ticket.
+func (c *serverCounters) handshake(resumed bool) {
+	if resumed {
+		c.resumed.Add(1)
+	} else {
+		c.full.Add(1)
+	}
 }
 
 // Stats returns the Server's counters.
 func (s *Server) Stats() ServerStats {
+	if s.isZero() {
+		return ServerStats{Misses: make(map[MissReason]uint64)}
+	}
 	c := &s.counts
 	st := ServerStats{
 		Full: c.full.Load(), Resumed: c.resumed.Load(), Offered: c.offered.Load(), Found: c.found.Load(),
 		Stored: c.stored.Load(), Reissued: c.reissued.Load(), Fallback: c.fallback.Load(),
 		Foreign: c.foreign.Load(), Dead: c.dead.Load(),
 		FoundFallback: c.foundFallback.Load(), FoundForeign: c.foundForeign.Load(),
-		Unstable: c.unstable.Load(), Panics: c.panics.Load(),
+		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), Panics: c.panics.Load(),
 		Misses: make(map[MissReason]uint64, missReasons),
 		Store:  s.guard.stats(),
 	}

@@ -145,14 +145,17 @@ func TestLocalStoresThatPanicDoNoHarm(t *testing.T) {
 		w.want("first", client, false)
 		w.want("second", client, false)
 		k := w.keyring.active()
-		in := installedIn(w.server)
+		sc, err := w.scopeOf(nil, w.server)
+		if err != nil {
+			t.Fatal(err)
+		}
 		n := k.name(ofServerName, []byte(host))
-		h := handle{scope: in.tag(k), server: tag(n[:tagSize]), expires: 1 << 31}
+		h := handle{scope: sc.tag(k), server: tag(n[:tagSize]), expires: 1 << 31}
 		if version == tls.VersionTLS13 {
 			h.flags = flagTLS13
 		}
 		client.ClientSessionCache.Put(host, nil)
-		state, err := w.server.UnwrapSession(h.seal(k), tls.ConnectionState{Version: version, ServerName: host})
+		state, err := w.open(host).UnwrapSession(h.seal(k), tls.ConnectionState{Version: version, ServerName: host})
 		if state != nil || err != nil {
 			t.Errorf("UnwrapSession = %v, %v; want a miss", state, err)
 		}

@@ -1,49 +1,46 @@
 package tlscache
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"time"
 
-	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/session"
 )
 
-// unwrap is the UnwrapSession of a Config: it returns the session of a ticket, or nil, which makes the
+// unwrap is the UnwrapSession of a connection: it returns the session of a ticket, or nil, which makes the
 // handshake a full one. It never returns an error, which would abort the handshake. The identity
 // is whatever the client sent: empty in every TLS 1.2 ClientHello without a ticket, of any
 // size, up to five in one ClientHello, all before the client proved that it knows the session.
-func (in *installation) unwrap(identity []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+func (c *connection) unwrap(identity []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
 	if len(identity) == 0 {
 		return nil, nil
 	}
-	if len(identity) == len(probe.identity) && bytes.Equal(identity, probe.identity) {
-		probe.answer = in // installedIn holds the lock
-		return nil, nil
+	if isQuestion(identity) {
+		return nil, c.layer
 	}
-	c := &in.s.counts
-	c.offered.Add(1)
-	state, reason := in.find(identity, cs)
+	counts := &c.s.counts
+	counts.offered.Add(1)
+	state, reason := c.find(identity, cs)
 	if reason != 0 && reason <= MissForged { // not ours
-		if state = in.findForeign(identity, cs); state != nil {
-			c.foundForeign.Add(1)
+		if state = c.s.foreign(c.before.unwrap, identity, cs); state != nil {
+			c.resumesForeign()
+			counts.foundForeign.Add(1)
 			reason = 0
 		}
 	}
 	if reason != 0 {
-		c.misses[reason].Add(1)
+		counts.misses[reason].Add(1)
 		return nil, nil
 	}
-	c.found.Add(1)
+	counts.found.Add(1)
 	return state, nil
 }
 
 // An offer is a ticket of ours and the connection that it was offered on.
 type offer struct {
-	*installation
+	*connection
 	cs     tls.ConnectionState
 	now    time.Time
 	server string // normalName
@@ -53,15 +50,15 @@ type offer struct {
 }
 
 // find returns the session of a ticket of ours.
-func (in *installation) find(identity []byte, cs tls.ConnectionState) (state *tls.SessionState, reason MissReason) {
-	s := in.s
+func (c *connection) find(identity []byte, cs tls.ConnectionState) (state *tls.SessionState, reason MissReason) {
+	s := c.s
 	defer func() {
 		if recover() != nil { // a Local Store's
 			s.counts.panics.Add(1)
 			state, reason = nil, MissStoreError
 		}
 	}()
-	o := offer{installation: in, cs: cs, now: time.Now(), server: normalName(cs.ServerName)}
+	o := offer{connection: c, cs: cs, now: time.Now(), server: normalName(cs.ServerName)}
 	var r *record
 	switch {
 	case s.closed.Load():
@@ -115,7 +112,7 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 	if reason := o.refuse(r); reason != 0 {
 		return nil, reason
 	}
-	o.remember(r, resumed12{handle: h, keys: o.keys, stored: !o.single})
+	o.resumes(r, resumed12{handle: h, keys: o.keys, stored: !o.single})
 	return r, 0
 }
 
@@ -228,39 +225,6 @@ func (o *offer) refuse(r *record) MissReason {
 		return MissExpired
 	}
 	return 0
-}
-
-// remember keeps what WrapSession will want to know of the session that this connection resumes.
-func (o *offer) remember(r *record, tls12 resumed12) {
-	if r.flags&flagTLS13 != 0 {
-		o.s.notes.add(keyOf(r.principal, o.server), r.auth, o.now)
-		return
-	}
-	tls12.auth, tls12.expires = r.auth, r.expires
-	o.s.remember12(r.lineage, tls12)
-}
-
-// A resumed12 is a TLS 1.2 session that a connection resumes: the next ticket leads to it again.
-type resumed12 struct {
-	handle  handle
-	keys    *keys
-	stored  bool // handle, sealed under keys, leads to it still
-	foreign bool // came from the hook before
-	auth    int64
-	expires int64
-}
-
-func (s *Server) remember12(lineage [sha256.Size]byte, r resumed12) {
-	// Without it the connection gets a dead handle, so an error costs a full handshake.
-	_ = s.tls12.Update(fastcache.Key{ID: string(lineage[:])}, r)
-}
-
-// keyOf returns whose notes a session's are.
-func keyOf(p principalID, server string) lineageKey {
-	if p != (principalID{}) {
-		return lineageKey{principal: p}
-	}
-	return lineageKey{server: server}
 }
 
 // missOf returns the reason that an error stands for.

@@ -93,6 +93,9 @@ func (s *Server) RevokeAll(ctx context.Context) error {
 
 // revoke sets a watermark under every secret of the keyring, for sessions have names under theirs.
 func (s *Server) revoke(ctx context.Context, w watermark) error {
+	if s.isZero() {
+		return errZeroServer
+	}
 	if s.closed.Load() {
 		return errServerClosed
 	}

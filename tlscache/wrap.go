@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"time"
 
-	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/session"
 )
 
@@ -15,17 +14,16 @@ import (
 // no principal: all in one would make their writers wait for one lock.
 const anonymousSlices = 16
 
-// wrap is the WrapSession of a Config: it stores a session and returns its handle as the ticket. It
+// wrap is the WrapSession of a connection: it stores a session and returns its handle as the ticket. It
 // never returns an error, which would abort the handshake, nor an empty ticket, which TLS 1.3
 // clients do not forgive: a session that is not to be resumed gets a dead handle. crypto/tls
 // calls it before a TLS 1.3 client without certificate has proved anything.
-func (in *installation) wrap(cs tls.ConnectionState, ss *tls.SessionState) (ticket []byte, _ error) {
-	s := in.s
-	if cs.DidResume {
-		s.counts.resumed.Add(1)
-	} else {
-		s.counts.full.Add(1)
+func (c *connection) wrap(cs tls.ConnectionState, ss *tls.SessionState) (ticket []byte, _ error) {
+	if ss == &question.state {
+		return nil, c.layer
 	}
+	s := c.s
+	s.counts.handshake(cs.DidResume)
 	defer func() {
 		if recover() != nil { // a Local Store's
 			s.counts.panics.Add(1)
@@ -33,22 +31,22 @@ func (in *installation) wrap(cs tls.ConnectionState, ss *tls.SessionState) (tick
 		}
 	}()
 	if s.closed.Load() {
-		return in.second(cs, ss, MissGone), nil
+		return s.second(c.before.wrap, cs, ss, MissGone), nil
 	}
-	if in.unstable {
+	if c.unstable {
 		s.counts.unstable.Add(1)
-		return in.second(cs, ss, MissScope), nil
+		return s.second(c.before.wrap, cs, ss, MissScope), nil
 	}
-	i := issue{installation: in, cs: cs, ss: ss, now: time.Now(), server: normalName(cs.ServerName)}
+	i := issue{connection: c, cs: cs, ss: ss, now: time.Now(), server: normalName(cs.ServerName)}
 	return i.ticket(), nil
 }
 
 // second returns the second fallback's ticket, or a dead handle.
-func (in *installation) second(cs tls.ConnectionState, ss *tls.SessionState, reason MissReason) []byte {
-	if t := in.wrapForeign(cs, ss); t != nil {
+func (s *Server) second(wrap wrapFunc, cs tls.ConnectionState, ss *tls.SessionState, reason MissReason) []byte {
+	if t := s.wrapForeign(wrap, cs, ss); t != nil {
 		return t
 	}
-	return in.s.dead(reason)
+	return s.dead(reason)
 }
 
 // dead returns a handle that leads nowhere, and says why when it is offered.
@@ -68,7 +66,7 @@ func deadReason(h handle) MissReason {
 
 // An issue is a session about to get its ticket.
 type issue struct {
-	*installation
+	*connection
 	cs        tls.ConnectionState
 	ss        *tls.SessionState
 	now       time.Time
@@ -87,15 +85,11 @@ func (i *issue) ticket() []byte {
 	if i.principal, known = s.principal(i.cs); !known {
 		return s.dead(MissAuthAge) // nobody could revoke it
 	}
-	if !i.tls13() {
-		l := lineage(i.ss)
-		if l == nil {
-			return i.second(i.cs, i.ss, MissMalformed)
-		}
-		i.lineage = sha256.Sum256(l)
-	}
 	if i.cs.DidResume && !i.tls13() {
 		return i.again()
+	}
+	if !i.tls13() && !i.readLineage() {
+		return i.second(MissMalformed)
 	}
 	auth, ok := i.authenticated()
 	if !ok {
@@ -104,31 +98,49 @@ func (i *issue) ticket() []byte {
 	return i.store(auth, i.now.Add(s.cfg.TTL).UnixNano())
 }
 
+// second returns the second fallback's ticket, or a dead handle.
+func (i *issue) second(reason MissReason) []byte {
+	return i.s.second(i.before.wrap, i.cs, i.ss, reason)
+}
+
+// readLineage sets the lineage of a TLS 1.2 session, if its encoding is what we know.
+func (i *issue) readLineage() bool {
+	l := lineage(i.ss)
+	i.lineage = sha256.Sum256(l)
+	return l != nil
+}
+
 // authenticated returns when the client proved who it is; not ok if nobody knows.
 func (i *issue) authenticated() (auth int64, ok bool) {
-	switch {
-	case i.cs.DidResume:
-		return i.s.notes.inherit(keyOf(i.principal, i.server), i.now)
-	case i.verifies.Load() && len(i.cs.PeerCertificates) > 0 && i.principal != (principalID{}):
-		return i.s.notes.inherit(lineageKey{principal: i.principal, full: true}, i.now)
+	if !i.cs.DidResume {
+		return i.begun, true
 	}
-	return i.s.keyring.clock.stamp(), true
+	f := i.resumed()
+	return f.inherits(i.principal, i.bounded())
 }
 
 // again returns the ticket of a TLS 1.2 session that was resumed: crypto/tls issues one on each
 // resumption, and a thousand of them are one session.
 func (i *issue) again() []byte {
-	s := i.s
-	r, ok := s.tls12.Lookup(fastcache.Key{ID: string(i.lineage[:])})
-	if !ok || r.foreign && i.bounded() {
+	s, f := i.s, i.resumed()
+	auth, ok := f.inherits(i.principal, i.bounded())
+	if !ok || f.ours+f.foreign > 1 { // a ClientHello has one ticket: the Config serves several connections
 		return s.dead(MissAuthAge)
 	}
+	if f.foreign > 0 {
+		if !i.readLineage() {
+			return i.second(MissMalformed)
+		}
+		return i.store(auth, i.now.Add(s.cfg.TTL).UnixNano())
+	}
+	r := f.tls12
 	// Under a secret that is being rotated out it is stored once more, to outlive the secret.
 	if r.stored && r.keys == s.keyring.active() {
 		s.counts.reissued.Add(1)
 		return r.handle.seal(r.keys)
 	}
-	return i.store(r.auth, r.expires)
+	i.lineage = r.lineage
+	return i.store(auth, r.expires)
 }
 
 // bounded reports whether MaxAuthAge bounds this client's resumptions.
@@ -216,13 +228,13 @@ func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Dura
 func (i *issue) fallback(k *keys, h handle, r *record, reason MissReason) []byte {
 	s := i.s
 	if s.cfg.NoFallback || s.cfg.SingleUse {
-		return i.second(i.cs, i.ss, reason)
+		return i.second(reason)
 	}
 	r.flags &^= flagSingle
 	r.state.EarlyData = false // nobody would notice a replay
 	t, err := sealTicketRecord(r, k, h.scope, h.server, h.id)
 	if err != nil || len(t) > maxTicket {
-		return i.second(i.cs, i.ss, reason)
+		return i.second(reason)
 	}
 	s.counts.fallback.Add(1)
 	return t

@@ -1,0 +1,137 @@
+package tlscache
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"math"
+	"sync"
+)
+
+// A connection is what the hooks of one connection share: crypto/tls gives them no link to each other,
+// but the gate made a Config for it alone, and its hooks are methods of this.
+type connection struct {
+	*layer
+	*scoped
+
+	// begun is when its ClientHello came, and what a full handshake counts as the time at which its
+	// client proved who it is. All that decides about the client comes later: whom the user
+	// denies before a revocation has been denied here, or is revoked. However long a client
+	// holds its handshake open, no later time is taken.
+	begun int64
+
+	mu struct {
+		sync.Mutex // a Config that the user keeps and returns again serves several connections at once
+		found
+	}
+}
+
+// connect returns a connection whose Config has a layer.
+func (s *Server) connect(hello *tls.ClientHelloInfo, cfg *tls.Config, l *layer, begun int64) *connection {
+	if len(l.others) > 0 {
+		l = l.besideOthers(hello, cfg, begun)
+	}
+	sc, err := s.scopeOf(hello, cfg)
+	if err != nil {
+		sc = &scoped{unstable: true} // ScopeOf panicked
+	}
+	return &connection{layer: l, scoped: sc, begun: begun}
+}
+
+// besideOthers returns the layer with the hooks of the other Servers, on the same connection, in the
+// place of what it is over.
+func (l *layer) besideOthers(hello *tls.ClientHelloInfo, cfg *tls.Config, begun int64) *layer {
+	own := *l
+	for i := len(l.others) - 1; i >= 0; i-- {
+		o := l.others[i].connect(hello, cfg, &layer{s: l.others[i], before: own.before}, begun)
+		own.before.wrap, own.before.unwrap = o.wrap, o.unwrap
+	}
+	return &own
+}
+
+// clone returns a copy of a Config that has hooks.
+func (c *connection) clone(cfg *tls.Config, wrap wrapFunc, unwrap unwrapFunc) *tls.Config {
+	ours := cfg.Clone()
+	ours.WrapSession, ours.UnwrapSession = wrap, unwrap
+	return ours
+}
+
+// wrapThrough returns a user's WrapSession, which calls ours or does not.
+func (c *connection) wrapThrough(f wrapFunc) wrapFunc {
+	return func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) { return f(withPassenger(cs, c), ss) }
+}
+
+// unwrapThrough returns a user's UnwrapSession, which calls ours or does not.
+func (c *connection) unwrapThrough(f unwrapFunc) unwrapFunc {
+	return func(identity []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+		return f(identity, withPassenger(cs, c))
+	}
+}
+
+// found is what UnwrapSession has returned on a connection: crypto/tls resumes one of them or none, and
+// does not say which.
+type found struct {
+	ours, foreign int
+	auth          int64       // the earliest
+	principal     principalID // of ours
+	mixed         bool        // ours are of several principals
+	tls12         resumed12
+}
+
+// A resumed12 is a TLS 1.2 session that a connection resumes: the next ticket leads to it again.
+type resumed12 struct {
+	handle  handle
+	keys    *keys
+	stored  bool // handle, sealed under keys, leads to it still
+	lineage [sha256.Size]byte
+	expires int64
+}
+
+// none is the time of no authentication.
+const none = math.MaxInt64
+
+// resumes notes that a session of ours is about to be resumed.
+func (c *connection) resumes(r *record, tls12 resumed12) {
+	tls12.lineage, tls12.expires = r.lineage, r.expires
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := &c.mu.found
+	if f.ours+f.foreign == 0 {
+		f.auth = none
+	}
+	f.mixed = f.mixed || f.ours > 0 && f.principal != r.principal
+	f.auth, f.principal, f.tls12 = min(f.auth, r.auth), r.principal, tls12
+	f.ours++
+}
+
+// resumesForeign notes that a session of the hook before is about to be resumed: a line of its own
+// begins here.
+func (c *connection) resumesForeign() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := &c.mu.found
+	if f.ours+f.foreign == 0 {
+		f.auth = none
+	}
+	f.auth = min(f.auth, c.begun)
+	f.foreign++
+}
+
+func (c *connection) resumed() found {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.found
+}
+
+// inherits returns the authentication time of the session that a resumed connection issues: that of the
+// one it resumed, or an earlier one. Not ok if nobody knows it: the session belongs to another
+// principal than the one resumed, whose revocation would not reach it, or comes from a hook that
+// keeps no such time, and MaxAuthAge bounds it.
+func (f *found) inherits(p principalID, bounded bool) (auth int64, ok bool) {
+	switch {
+	case f.ours+f.foreign == 0, f.foreign > 0 && bounded:
+		return 0, false
+	case f.mixed, f.ours > 0 && f.principal != p:
+		return 0, false
+	}
+	return f.auth, true
+}
