@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"net"
 	"testing"
+
+	"github.com/sessioncache/sessioncache/session"
 )
 
 // A holdingConn holds back the last two records of a client's last flight until it is released. A TLS 1.3
@@ -19,72 +21,168 @@ func (c holdingConn) Write(p []byte) (int, error) {
 	for at := 0; at+5 <= len(p); at += 5 + int(binary.BigEndian.Uint16(p[at+3:])) {
 		begins = append(begins, at)
 	}
-	if len(begins) < 3 { // not the flight with the client's certificate
+	if len(begins) < 2 { // not the client's last flight
 		return c.Conn.Write(p)
 	}
 	held := begins[len(begins)-2]
-	n, err := c.Conn.Write(p[:held])
-	if err != nil {
-		return n, err
+	n := 0
+	if held > 0 { // else it is a TLS 1.3 client without a certificate, whose ticket is on its way
+		var err error
+		if n, err = c.Conn.Write(p[:held]); err != nil {
+			return n, err
+		}
 	}
 	<-c.release
 	m, err := c.Conn.Write(p[held:])
 	return n + m, err
 }
 
-// A client that was let in before a revocation, and holds its handshake open, has a session afterwards
-// that was issued after the revocation; it is revoked all the same.
-func TestRevocationReachesFullHandshakesThatAreHeldOpen(t *testing.T) {
-	for _, again := range []bool{false, true} {
-		name := map[bool]string{false: "installed once", true: "installed twice"}[again]
-		t.Run(name, func(t *testing.T) {
-			versions(t, func(t *testing.T, version uint16) {
-				w := newWorld(t, ServerConfig{})
-				letIn := make(chan struct{}, 9)
-				mutual(w.ca)(w.server)
-				w.server = w.server.Clone()
-				w.server.WrapSession, w.server.UnwrapSession = nil, nil
-				w.server.VerifyConnection = func(tls.ConnectionState) error { letIn <- struct{}{}; return nil }
-				for range map[bool]int{false: 1, true: 3}[again] {
-					if err := w.Install(w.server); err != nil {
-						t.Fatal(err)
-					}
-				}
-				cert := w.ca.issue(t)
-				client := w.mtls(version, cert)
+// A heldOpen is a full handshake that its client holds open, after VerifyConnection let it in, until a
+// revocation has returned.
+type heldOpen struct {
+	version uint16
+	kind    string // of store
+	client  string
+	revoke  string
+	past    bool // past the gate
+}
 
-				release := make(chan struct{})
-				a, b := memPipe()
-				done := make(chan error, 2)
-				go func() {
-					_, err := tls.Server(a, w.server).Write([]byte("x"))
-					done <- err
-				}()
-				go func() {
-					_, err := tls.Client(holdingConn{b, release}, client).Read(make([]byte, 1))
-					done <- err
-				}()
-				<-letIn
-				if err := w.RevokePrincipal(t.Context(), principalOf(t, cert)); err != nil {
-					t.Fatal(err)
+func TestRevocationReachesHandshakesThatAreHeldOpen(t *testing.T) {
+	for _, kind := range []string{"memory", "remote", "fallback tickets"} {
+		for _, client := range []string{"anonymous", "certificate", "Principal"} {
+			for _, revoke := range []string{"principal", "server name", "all"} {
+				if client == "anonymous" && revoke == "principal" {
+					continue // it has none
 				}
-				close(release)
-				for range 2 {
-					if err := <-done; err != nil {
-						t.Fatal(err)
-					}
+				for _, past := range []bool{false, true} {
+					name := kind + "/" + client + "/" + revoke + map[bool]string{true: "/past the gate"}[past]
+					t.Run(name, func(t *testing.T) {
+						versions(t, func(t *testing.T, version uint16) {
+							heldOpen{version, kind, client, revoke, past}.run(t)
+						})
+					})
 				}
-				w.want("the session of the handshake that was held open", client, false)
-				if got := w.misses()[MissRevoked]; got != 1 {
-					t.Errorf("misses: %v; want 1 for revoked", w.misses())
-				}
-				w.want("that of a handshake after the revocation", client, true)
-			})
-		})
+			}
+		}
 	}
 }
 
-// Whoever sets VerifyConnection after Install takes the note away, not the resumption.
+func (h heldOpen) config(t testing.TB) (cfg ServerConfig) {
+	switch h.kind {
+	case "remote":
+		cfg = ServerConfig{Store: remote{newMemory(t, session.MemoryConfig{})}, Keyring: ring(t, secret(1)), Budget: long}
+	case "fallback tickets":
+		store := &faulty{Store: newMemory(t, session.MemoryConfig{})}
+		store.set(down)
+		cfg = ServerConfig{Store: store, Keyring: ring(t, secret(1))}
+	}
+	if h.client == "Principal" {
+		cfg.Principal = func(tls.ConnectionState) string { return "somebody" }
+	}
+	return cfg
+}
+
+func (h heldOpen) run(t *testing.T) {
+	w := newWorld(t, h.config(t))
+	letIn := make(chan struct{}, 9)
+	w.server.VerifyConnection = func(tls.ConnectionState) error { letIn <- struct{}{}; return nil }
+	principal, client := "somebody", w.client(h.version)
+	if h.client == "certificate" {
+		mutual(w.ca)(w.server)
+		cert := w.ca.issue(t)
+		principal, client = principalOf(t, cert), w.mtls(h.version, cert)
+	}
+	if inner := w.server; h.past {
+		w.server = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil }}
+	}
+	release, done := make(chan struct{}), make(chan error, 2)
+	a, b := memPipe()
+	go func() {
+		_, err := tls.Server(a, w.server).Write([]byte("x"))
+		done <- err
+	}()
+	go func() {
+		_, err := tls.Client(holdingConn{b, release}, client).Read(make([]byte, 1))
+		done <- err
+	}()
+	<-letIn
+	err := map[string]func() error{
+		"principal":   func() error { return w.RevokePrincipal(t.Context(), principal) },
+		"server name": func() error { return w.RevokeServerName(t.Context(), host) },
+		"all":         func() error { return w.RevokeAll(t.Context()) },
+	}[h.revoke]()
+	if (err != nil) != (h.kind == "fallback tickets") {
+		t.Fatal(err) // an error where the Store is down, and heeded here nevertheless
+	}
+	close(release)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.want("the session of the handshake that was held open", client, false)
+	// Memory gives up at once what it had by then.
+	if got := w.misses()[MissRevoked] + w.misses()[MissGone]; !h.past && got != 1 {
+		t.Errorf("misses: %v; want 1 for revoked", w.misses())
+	}
+	w.want("that of a handshake after the revocation", client, !h.past)
+}
+
+// A user's VerifyPeerCertificate, or his GetConfigForClient, may be what denies a client; so a handshake
+// counts from before they are asked.
+func TestRevocationReachesHandshakesThatGetConfigForClientLetIn(t *testing.T) {
+	versions(t, func(t *testing.T, version uint16) {
+		w := newWorld(t, ServerConfig{}, func(cfg *tls.Config) {
+			cfg.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }
+		})
+		get := layerOf(w.server).before.get
+		revoked := false
+		layerOf(w.server).before.get = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			cfg, err := get(hello)
+			if !revoked { // the client has been let in by now
+				revoked = true
+				if err := w.RevokeAll(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			return cfg, err
+		}
+		client := w.client(version)
+		w.want("let in before the revocation", client, false)
+		w.want("its session", client, false)
+		w.want("one from after it", client, true)
+	})
+}
+
+// Up to five tickets come in one ClientHello, and crypto/tls does not tell which it took.
+func TestOfSeveralTicketsTheEarliestAuthenticationCounts(t *testing.T) {
+	for _, order := range [][2]int64{{1, 2}, {2, 1}} {
+		c := &connection{begun: 9}
+		for _, auth := range order {
+			c.resumes(&record{auth: auth, principal: principalID{1}}, resumed12{})
+		}
+		f := c.resumed()
+		if auth, ok := f.inherits(principalID{1}, true); !ok || auth != 1 {
+			t.Errorf("of %v, inherits %d, %v; want 1", order, auth, ok)
+		}
+		if _, ok := f.inherits(principalID{2}, true); ok {
+			t.Error("another principal's session inherits")
+		}
+		c.resumesForeign()
+		f = c.resumed()
+		if _, ok := f.inherits(principalID{1}, true); ok {
+			t.Error("a session inherits that may come from a hook which knows no time")
+		}
+	}
+	c := new(connection)
+	c.resumes(&record{principal: principalID{1}}, resumed12{})
+	c.resumes(&record{principal: principalID{2}}, resumed12{})
+	if f := c.resumed(); !f.mixed {
+		t.Error("sessions of two principals were found and one is inherited from")
+	}
+}
+
+// VerifyConnection is the user's alone.
 func TestVerifyConnectionSetAfterInstall(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
 		w := newWorld(t, ServerConfig{})
