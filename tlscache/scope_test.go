@@ -3,6 +3,7 @@ package tlscache
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"testing"
 )
 
@@ -22,6 +23,7 @@ func TestScopesDifferWhereTrustDoes(t *testing.T) {
 		"insecure":      clientScope("", &tls.Config{InsecureSkipVerify: true}),
 		"up to 1.2":     serverScope("", &tls.Config{MaxVersion: tls.VersionTLS12}),
 		"from 1.3":      serverScope("", &tls.Config{MinVersion: tls.VersionTLS13}),
+		"ECH":           clientScope("", &tls.Config{EncryptedClientHelloConfigList: []byte{1}}),
 	}
 	seen := map[scope]string{}
 	for what, s := range configs {
@@ -58,12 +60,60 @@ func TestScopesThatCannotBeComparedNeedAName(t *testing.T) {
 		{"client that verifies", clientScope("", verify), "VerifyPeerCertificate"},
 		{"client that chooses a certificate", clientScope("", cert), "GetClientCertificate"},
 		{"the same, named", clientScope("a", cert), ""},
+		{"client with ECH", clientScope("", &tls.Config{EncryptedClientHelloConfigList: []byte{1}}), ""},
 		{"a server does not use it", serverScope("", cert), ""},
 	} {
 		if tt.got.unstable != tt.want {
 			t.Errorf("%s: unstable is %q; want %q", tt.name, tt.got.unstable, tt.want)
 		}
 	}
+}
+
+// A name says what a function checks, and not that there is none: a session that was made without the check
+// must not skip it.
+func TestANameDoesNotStandForTheAbsenceOfACheck(t *testing.T) {
+	pin := func([][]byte, [][]*x509.Certificate) error { return nil }
+	choose := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return nil, nil }
+	ech := []byte{1}
+	for what, pair := range map[string][2]scope{
+		"server, VerifyPeerCertificate": {serverScope("a", &tls.Config{}), serverScope("a", &tls.Config{VerifyPeerCertificate: pin})},
+		"client, VerifyPeerCertificate": {clientScope("a", &tls.Config{}), clientScope("a", &tls.Config{VerifyPeerCertificate: pin})},
+		"client, GetClientCertificate":  {clientScope("a", &tls.Config{}), clientScope("a", &tls.Config{GetClientCertificate: choose})},
+		"client, one and the other": {clientScope("a", &tls.Config{VerifyPeerCertificate: pin}),
+			clientScope("a", &tls.Config{GetClientCertificate: choose})},
+		"client, ECH": {clientScope("a", &tls.Config{}), clientScope("a", &tls.Config{EncryptedClientHelloConfigList: ech})},
+	} {
+		if pair[0] == pair[1] {
+			t.Errorf("%s: with and without it is one scope", what)
+		}
+	}
+	if serverScope("a", &tls.Config{}) != serverScope("a", &tls.Config{GetClientCertificate: choose, EncryptedClientHelloConfigList: ech}) {
+		t.Error("a server's scope depends on what only clients use")
+	}
+}
+
+// Processes that share a Store compute scopes by themselves: what they were in version 1 they stay.
+func TestScopesWithoutFunctionsAreThoseOfTheFirstVersion(t *testing.T) {
+	const want = "5e7aeac635134390"
+	leaf := tls.Certificate{Certificate: [][]byte{{1}}}
+	s := serverScope("tenant", &tls.Config{Certificates: []tls.Certificate{leaf}, ClientAuth: tls.RequestClientCert})
+	if got := hex.EncodeToString(s.sum[:8]); got != want {
+		t.Errorf("the scope begins with %s; want %s", got, want)
+	}
+}
+
+func TestANamedServerScopeDoesNotSkipAPin(t *testing.T) {
+	versions(t, func(t *testing.T, version uint16) {
+		w := newWorld(t, ServerConfig{Scope: "x"}, func(c *tls.Config) { c.ClientAuth = tls.RequestClientCert })
+		pinned := w.server.Clone()
+		pinned.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return errPin }
+		client := w.mtls(version, w.ca.issue(t))
+		w.want("without the pin", client, false)
+		w.want("again", client, true)
+		if of, _, err := connect(pinned, client); of.DidResume || err == nil {
+			t.Errorf("resumed = %v, %v; want a full handshake that the pin refuses", of.DidResume, err)
+		}
+	})
 }
 
 func TestPoolsAreToldApartByWhatTheyHold(t *testing.T) {
@@ -93,15 +143,119 @@ func TestPoolsAreToldApartByWhatTheyHold(t *testing.T) {
 	if r.number(grown) == n || r.number(pool(ca)) != n {
 		t.Error("adding to a pool changed what its number stands for")
 	}
-	for i := range 2 * maxPools {
-		p := x509.NewCertPool()
-		p.AddCert(&x509.Certificate{Raw: []byte{byte(i), byte(i >> 8)}, RawSubject: []byte{1}})
-		if n := r.number(p); n <= one {
-			t.Fatalf("pool %d has the number %d of another", i, n)
+}
+
+// poolOf returns a pool of made-up certificates, one for each number.
+func poolOf(numbers ...int) *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, i := range numbers {
+		p.AddCert(&x509.Certificate{Raw: []byte{byte(i), byte(i >> 8), byte(i >> 16)}, RawSubject: []byte{byte(i)}})
+	}
+	return p
+}
+
+func TestNoPoolEverHasTheNumberOfAnother(t *testing.T) {
+	var r poolRegistry
+	kept := poolOf(1 << 20)
+	first := r.number(kept)
+	seen := map[uint64]int{first: -1}
+	for i := range 3 * maxPools {
+		n := r.number(poolOf(i))
+		if other, ok := seen[n]; ok {
+			t.Fatalf("pool %d has the number of pool %d", i, other)
+		}
+		seen[n] = i
+		if again := r.number(poolOf(i)); again != n {
+			t.Fatalf("pool %d, the newest, is %d and then %d", i, n, again)
+		}
+		if r.number(kept) != first {
+			t.Fatalf("after %d others, a pool that is in use all the time was forgotten", i)
 		}
 	}
-	if n := r.mu.queue.Len(); n > maxPools {
-		t.Errorf("remembers %d pools; want at most %d", n, maxPools)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if q, a := r.mu.queue.Len(), len(r.mu.byAddress); q > maxPools || a > maxPools {
+		t.Errorf("remembers %d pools at %d addresses; want at most %d", q, a, maxPools)
+	}
+	if r.mu.certs != r.mu.queue.Len() {
+		t.Errorf("counts %d certificates in %d pools of one", r.mu.certs, r.mu.queue.Len())
+	}
+}
+
+// Tenants by the thousand, in turn, with a pool of their own or an equal one for each connection.
+func TestPoolsOfManyTenantsKeepTheirNumbers(t *testing.T) {
+	const tenants = 3000
+	for _, fresh := range []bool{false, true} {
+		var r poolRegistry
+		pools, numbers := make([]*x509.CertPool, tenants), make([]uint64, tenants)
+		for round := range 3 {
+			for i := range tenants {
+				if pools[i] == nil || fresh {
+					pools[i] = poolOf(i, i+tenants)
+				}
+				n := r.number(pools[i])
+				if round > 0 && n != numbers[i] {
+					t.Fatalf("fresh = %v: tenant %d has %d in round %d; want %d", fresh, i, n, round, numbers[i])
+				}
+				numbers[i] = n
+			}
+		}
+	}
+}
+
+func TestPoolsAreBoundedByTheirCertificates(t *testing.T) {
+	var r poolRegistry
+	many := make([]int, 1000)
+	for i := range 3 * maxPoolCerts / len(many) {
+		for j := range many {
+			many[j] = i*len(many) + j
+		}
+		r.number(poolOf(many...))
+	}
+	if r.mu.certs > maxPoolCerts {
+		t.Errorf("remembers %d certificates; want at most %d", r.mu.certs, maxPoolCerts)
+	}
+	huge := make([]int, maxPoolCerts+1)
+	for i := range huge {
+		huge[i] = i
+	}
+	pool := poolOf(huge...)
+	if n := r.number(pool); n == 0 || r.number(pool) != n {
+		t.Error("a pool above the bound has no number of its own")
+	}
+}
+
+// Each tenant's clients resume, however many tenants there are.
+func TestClientsOfEveryTenantResume(t *testing.T) {
+	w := newWorld(t, ServerConfig{})
+	tenants := number(300, 300) // more than were once remembered
+	var authorities []*authority
+	at, fresh := 0, false
+	var pools []*x509.CertPool
+	base := w.config()
+	base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		c := base.Clone()
+		c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, pools[at]
+		if fresh {
+			c.ClientCAs = authorities[at].pool()
+		}
+		return c, nil
+	}
+	if err := w.Install(base); err != nil {
+		t.Fatal(err)
+	}
+	w.server = base
+	var clients []*tls.Config
+	for at = range tenants {
+		ca := newAuthority(t, "one subject")
+		authorities, pools = append(authorities, ca), append(pools, ca.pool())
+		clients = append(clients, w.mtls(tls.VersionTLS13, ca.issue(t)))
+		w.want("first", clients[at], false)
+	}
+	for _, fresh = range []bool{false, true} {
+		for at = range tenants {
+			w.want("again", clients[at], true)
+		}
 	}
 }
 
