@@ -12,12 +12,7 @@ import (
 type connection struct {
 	*layer
 	*scoped
-
-	// begun is when its ClientHello came, and what a full handshake counts as the time at which its
-	// client proved who it is. All that decides about the client comes later: whom the user
-	// denies before a revocation has been denied here, or is revoked. However long a client
-	// holds its handshake open, no later time is taken.
-	begun int64
+	beginning
 
 	mu struct {
 		sync.Mutex // a Config that the user keeps and returns again serves several connections at once
@@ -25,24 +20,40 @@ type connection struct {
 	}
 }
 
+// A beginning is what there was when a connection's ClientHello came, before any of the user's functions.
+type beginning struct {
+	// begun is the time, and what a full handshake counts as the time at which its
+	// client proved who it is. All that decides about the client comes later: whom the user
+	// denies before a revocation has been denied here, or is revoked. However long a client
+	// holds its handshake open, no later time is taken.
+	begun int64
+	ring  *keySet // of the Keyring
+}
+
+func (s *Server) begin() beginning {
+	return beginning{ring: s.keyring.set.Load(), begun: s.keyring.clock.stamp()}
+}
+
 // connect returns a connection whose Config has a layer.
-func (s *Server) connect(hello *tls.ClientHelloInfo, cfg *tls.Config, l *layer, begun int64) *connection {
+func (s *Server) connect(hello *tls.ClientHelloInfo, cfg *tls.Config, l *layer, begin beginning) *connection {
 	if len(l.others) > 0 {
-		l = l.besideOthers(hello, cfg, begun)
+		l = l.besideOthers(hello, cfg, begin)
 	}
 	sc, err := s.scopeOf(hello, cfg)
 	if err != nil {
 		sc = &scoped{unstable: true} // ScopeOf panicked
 	}
-	return &connection{layer: l, scoped: sc, begun: begun}
+	return &connection{layer: l, scoped: sc, beginning: begin}
 }
 
 // besideOthers returns the layer with the hooks of the other Servers, on the same connection, in the
 // place of what it is over.
-func (l *layer) besideOthers(hello *tls.ClientHelloInfo, cfg *tls.Config, begun int64) *layer {
+func (l *layer) besideOthers(hello *tls.ClientHelloInfo, cfg *tls.Config, begin beginning) *layer {
 	own := *l
 	for i := len(l.others) - 1; i >= 0; i-- {
-		o := l.others[i].connect(hello, cfg, &layer{s: l.others[i], before: own.before}, begun)
+		at := l.others[i].begin()
+		at.begun = min(at.begun, begin.begun)
+		o := l.others[i].connect(hello, cfg, &layer{s: l.others[i], before: own.before}, at)
 		own.before.wrap, own.before.unwrap = o.wrap, o.unwrap
 	}
 	return &own

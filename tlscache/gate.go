@@ -33,7 +33,7 @@ func (in *installation) gate(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, in.layer
 	}
 	s := in.s
-	begun := s.keyring.clock.stamp() // before the user is asked, who may deny a client right afterwards
+	begin := s.begin() // before the user is asked, who may deny a client right afterwards
 	var theirs *tls.Config
 	if in.before.get != nil {
 		var err error
@@ -52,14 +52,14 @@ func (in *installation) gate(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return in.outside(theirs), nil
 	case theirs != nil:
 		l := s.over(theirs)
-		c := s.connect(hello, theirs, l, begun)
+		c := s.connect(hello, theirs, l, begin)
 		return c.clone(theirs, c.wrap, c.unwrap), nil
 	}
-	return in.inUse(hello, cfg, begun), nil
+	return in.inUse(hello, cfg, begin), nil
 }
 
 // inUse returns a Config for one connection in place of the one in use, nil where that has lost our hooks.
-func (in *installation) inUse(hello *tls.ClientHelloInfo, cfg *tls.Config, begun int64) *tls.Config {
+func (in *installation) inUse(hello *tls.ClientHelloInfo, cfg *tls.Config, begin beginning) *tls.Config {
 	w, u := layerOfWrap(cfg.WrapSession), layerOfUnwrap(cfg.UnwrapSession)
 	switch {
 	case cfg.WrapSession == nil || cfg.UnwrapSession == nil:
@@ -73,7 +73,7 @@ func (in *installation) inUse(hello *tls.ClientHelloInfo, cfg *tls.Config, begun
 	} else if w != nil {
 		l = w
 	}
-	c := in.s.connect(hello, cfg, l, begun)
+	c := in.s.connect(hello, cfg, l, begin)
 	wrap, unwrap := c.wrap, c.unwrap
 	// A hook that the user put over ours stays. One who also put a function over the gate, as quic-go
 	// does, puts his hooks over those of the Config that he gets from it.

@@ -157,7 +157,7 @@ func TestRevocationReachesHandshakesThatGetConfigForClientLetIn(t *testing.T) {
 // Up to five tickets come in one ClientHello, and crypto/tls does not tell which it took.
 func TestOfSeveralTicketsTheEarliestAuthenticationCounts(t *testing.T) {
 	for _, order := range [][2]int64{{1, 2}, {2, 1}} {
-		c := &connection{begun: 9}
+		c := &connection{beginning: beginning{begun: 9}}
 		for _, auth := range order {
 			c.resumes(&record{auth: auth, principal: principalID{1}}, resumed12{})
 		}

@@ -88,7 +88,7 @@ func (k *Keyring) Replace(active Secret, accepted ...Secret) error {
 		}
 		if known := next.find(s.ID); known != nil {
 			if known.secret != s {
-				return fmt.Errorf("tlscache: two secrets have the id %d", s.ID)
+				return fmt.Errorf("tlscache: two secrets have the id %d; want an id for each", s.ID)
 			}
 			continue // listed twice: a rotation that names the active one among the accepted
 		}

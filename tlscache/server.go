@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -43,13 +44,15 @@ type ServerConfig struct {
 	// Keyring and differ in what they trust must differ in it.
 	Scope string
 
-	// ScopeOf returns the Scope of one Config; an empty one means Scope. hello is that of the
-	// connection where the Config comes from GetConfigForClient, and nil at Install. It must be
-	// safe for concurrent use.
+	// ScopeOf returns the Scope of one Config; an empty one means Scope. It is called by Install, with
+	// a nil hello, and for each connection, with its hello and the Config that it uses or
+	// GetConfigForClient returned: often a clone of the one that Install saw, so look at what it
+	// contains and not at its address. It must not change it, and must be safe for concurrent
+	// use; it is part of each handshake. If it panics, nothing of the connection is stored.
 	ScopeOf func(hello *tls.ClientHelloInfo, cfg *tls.Config) string
 
 	// Principal returns whose session a connection's is, for RevokePrincipal and MaxAuthAge;
-	// empty: nobody's. It is called when a ticket is issued, before the handshake has ended, and
+	// empty: nobody's. It is called when a ticket is issued, before the handshake has ended, once, and
 	// must be safe for concurrent use. It must not call ExportKeyingMaterial, which panics then.
 	// Nil means PrincipalOf of the client's leaf certificate.
 	Principal func(tls.ConnectionState) string
@@ -143,18 +146,20 @@ func (cfg ServerConfig) validate() (ServerConfig, error) {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if cfg.TTL < 0 || cfg.TTL > session.MaxTTL {
-		fault("TTL is %v; want at most %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
+		fault("TTL is %v; want from 1ns to %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
 	}
 	if cfg.MaxAuthAge < 0 {
-		fault("MaxAuthAge is %v; want a positive one, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
+		fault("MaxAuthAge is %v; want at least 1ns, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
 	}
 	if cfg.Budget < 0 {
-		fault("Budget is %v; want a positive one, or 0 for %v", cfg.Budget, DefaultBudget)
+		fault("Budget is %v; want at least 1ns, or 0 for %v", cfg.Budget, DefaultBudget)
 	}
 	if cfg.MaxInFlight < 0 {
 		fault("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
 	}
-	if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
+	if isTypedNil(cfg.Store) {
+		fault("Store is a nil %T; want one that was made, or no Store at all for memory", cfg.Store)
+	} else if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
 		fault("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the sessions there")
 	}
 	if cfg.Keyring != nil && cfg.Keyring.set.Load() == nil {
@@ -168,6 +173,15 @@ func (cfg ServerConfig) validate() (ServerConfig, error) {
 	cfg.Budget = orDefault(cfg.Budget, DefaultBudget)
 	cfg.MaxInFlight = orDefault(cfg.MaxInFlight, DefaultMaxInFlight)
 	return cfg, nil
+}
+
+// isTypedNil reports whether a Store is a nil pointer, or such like, in an interface that is not nil.
+func isTypedNil(store session.Store) bool {
+	switch v := reflect.ValueOf(store); v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Chan, reflect.Slice:
+		return v.IsNil()
+	}
+	return false
 }
 
 // orDefault returns v, or what 0 stands for.
@@ -195,8 +209,11 @@ func (s *Server) Close() error {
 
 // PrincipalOf returns the principal of a client certificate unless ServerConfig.Principal says
 // otherwise: the SHA-256 of its public key (SubjectPublicKeyInfo) in hex, so that it outlives
-// renewals of the certificate.
+// renewals of the certificate. Of nil it is empty, which is nobody's.
 func PrincipalOf(cert *x509.Certificate) string {
+	if cert == nil {
+		return ""
+	}
 	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(sum[:])
 }

@@ -159,6 +159,11 @@ func (i *issue) confirmed() bool {
 func (i *issue) store(auth, expires int64) []byte {
 	s := i.s
 	k := s.keyring.active()
+	if i.ring.find(k.id) != k {
+		// A revocation since this connection began may have been written under the secrets of that
+		// time alone. Who gives all processes a secret before it is made active loses nothing.
+		return s.dead(MissUnknownKey)
+	}
 	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage}
 	h := handle{scope: i.tag(k), server: s.serverName(k, i.server).tag(), id: i.newID(k)}
 	if i.tls13() {
