@@ -39,11 +39,11 @@ func (c *Client) scopeOf(cfg *tls.Config) (string, error) {
 		flags |= scopeUnstable
 		rand.Read(s.sum[:]) // never fails
 	}
-	roots := uint32(0)
+	roots := uint64(0)
 	if !cfg.InsecureSkipVerify { // nobody looks at them
-		roots = uint32(c.pools.number(cfg.RootCAs))
+		roots = c.pools.number(cfg.RootCAs)
 	}
-	return scopeKey(s.sum, roots, flags), nil
+	return scopeKey(s.sum, uint32(roots), flags), nil
 }
 
 // viewScope returns the scope of a View.
