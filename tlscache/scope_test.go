@@ -116,6 +116,30 @@ func TestANamedServerScopeDoesNotSkipAPin(t *testing.T) {
 	})
 }
 
+func TestANamedClientScopeDoesNotSkipAPin(t *testing.T) {
+	versions(t, func(t *testing.T, version uint16) {
+		w := newWorld(t, ServerConfig{})
+		c, err := NewClient(ClientConfig{Scope: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open, pinned := w.client(version), w.client(version)
+		pinned.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return errPin }
+		for _, cfg := range []*tls.Config{open, pinned} {
+			cfg.ClientSessionCache = nil
+			if err := c.Install(cfg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.want("without the pin", open, false)
+		w.want("again", open, true)
+		if _, of, err := connect(w.server, pinned); of.DidResume || err == nil {
+			t.Errorf("resumed = %v, %v; want a full handshake that the pin refuses", of.DidResume, err)
+		}
+	})
+}
+
 func TestPoolsAreToldApartByWhatTheyHold(t *testing.T) {
 	ca := newAuthority(t, "one subject")
 	same := newAuthority(t, "one subject") // another key

@@ -127,7 +127,8 @@ func (c *serverCounters) handshake(resumed bool) {
 	}
 }
 
-// Stats returns the Server's counters.
+// Stats returns the Server's counters. For Bypassed it looks at the hooks of installed Configs, which are not to
+// be set meanwhile.
 func (s *Server) Stats() ServerStats {
 	if s.isZero() {
 		return ServerStats{Misses: make(map[MissReason]uint64)}
