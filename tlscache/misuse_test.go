@@ -1,7 +1,9 @@
 package tlscache
 
 import (
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +148,27 @@ func TestSessionsOfAServerWhoseCertificateIsOver(t *testing.T) {
 		if st := w.Stats(); st.Offered != 0 {
 			t.Errorf("it offered %d tickets; want none", st.Offered)
 		}
+	})
+}
+
+func TestClientsThatDoNotCheckResumeThoughTheCertificateIsOver(t *testing.T) {
+	versions(t, func(t *testing.T, version uint16) {
+		w := newWorld(t, ServerConfig{})
+		key, over := newKey(t), template("over")
+		over.NotAfter = over.NotBefore.Add(time.Minute) // an hour ago
+		der, err := x509.CreateCertificate(rand.Reader, over, w.ca.cert, key.Public(), w.ca.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.server = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+		if err := w.Install(w.server); err != nil {
+			t.Fatal(err)
+		}
+		client := w.client(version, func(cfg *tls.Config) {
+			cfg.InsecureSkipVerify = true
+			cfg.Time = func() time.Time { return over.NotBefore } // Go's client checks that much whatever it is told
+		})
+		w.want("first, which it does not check either", client, false)
+		w.want("second", client, true)
 	})
 }
