@@ -25,12 +25,15 @@ type MemoryConfig struct {
 	// partial keys strangers share: they would push out each other's sessions.
 	MaxPerPartial int
 
-	// MaxBytes bounds the memory that sessions take, exactly by this measure: the length of the
-	// session and of both parts of its key, and 256 for the store's own needs. Live forms
-	// are not seen. Zero means no such bound.
+	// MaxBytes bounds the memory that sessions take, exactly by this measure: the size of the
+	// session, which is the length of its Bytes and its LiveBytes, the length of both parts of
+	// its key, and 256 for the store's own needs. Zero means no such bound. Less than 256, or
+	// than MaxSessionSize where that is set, is an error.
 	MaxBytes int64
 
-	// MaxSessionSize is the largest session that is stored, in bytes. Zero means 16 KiB.
+	// MaxSessionSize is the largest session that is stored, in bytes by the same measure without
+	// the key. It holds with and without MaxBytes: MaxSessions times MaxSessionSize is
+	// the most that a Memory without MaxBytes can come to. Zero means 16 KiB.
 	MaxSessionSize int
 
 	// MaxTTL caps the TTL of every Update. Zero means 24 hours; more than 7 days is an error,
@@ -51,8 +54,11 @@ func (cfg MemoryConfig) validate() (MemoryConfig, error) {
 	if cfg.MaxPerPartial < 0 {
 		fault("MaxPerPartial is %d; want at least 1, or 0 for no quota", cfg.MaxPerPartial)
 	}
-	if cfg.MaxBytes < 0 {
-		fault("MaxBytes is %d; want at least 1, or 0 for no bound", cfg.MaxBytes)
+	switch {
+	case cfg.MaxBytes < 0 || cfg.MaxBytes > 0 && cfg.MaxBytes < bookkeeping:
+		fault("MaxBytes is %d; want at least %d, which an empty session takes, or 0 for no bound", cfg.MaxBytes, bookkeeping)
+	case cfg.MaxBytes > 0 && int64(cfg.MaxSessionSize) > cfg.MaxBytes:
+		fault("MaxSessionSize is %d and MaxBytes is %d; want MaxBytes to have room for one such session", cfg.MaxSessionSize, cfg.MaxBytes)
 	}
 	if cfg.MaxSessionSize < 0 {
 		fault("MaxSessionSize is %d; want at least 1, or 0 for %d", cfg.MaxSessionSize, DefaultMaxSessionSize)
@@ -88,5 +94,5 @@ func (cfg MemoryConfig) cache() fastcache.Config[record] {
 }
 
 func weigh(key Key, r record) int64 {
-	return int64(len(r.item.Bytes)+len(key.Partial)+len(key.ID)) + bookkeeping
+	return r.item.size() + int64(len(key.Partial)) + int64(len(key.ID)) + bookkeeping
 }

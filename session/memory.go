@@ -101,29 +101,32 @@ func (m *Memory) Update(ctx context.Context, key Key, s []byte, ttl time.Duratio
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := m.refuse(s, ttl); err != nil { // before it is copied
+	if err := m.refuse(int64(len(s)), ttl); err != nil { // before it is copied
 		return err
 	}
 	return m.store(key, Item{Bytes: bytes.Clone(s), Confirmed: true}, ttl)
 }
 
-// UpdateLocal stores a session without copying what it refers to.
+// UpdateLocal stores a session without copying what it refers to. A negative LiveBytes is an error.
 func (m *Memory) UpdateLocal(key Key, s Item, ttl time.Duration) error {
-	if err := m.refuse(s.Bytes, ttl); err != nil {
+	if s.LiveBytes < 0 {
+		return fmt.Errorf("session: LiveBytes is %d; want at least 0", s.LiveBytes)
+	}
+	if err := m.refuse(s.size(), ttl); err != nil {
 		return err
 	}
 	return m.store(key, s, ttl)
 }
 
 // refuse returns why a session cannot be stored, whatever else there is.
-func (m *Memory) refuse(s []byte, ttl time.Duration) error {
+func (m *Memory) refuse(size int64, ttl time.Duration) error {
 	switch {
 	case m.closed.Load():
 		return ErrClosed
 	case ttl <= 0:
 		return fmt.Errorf("%w: %v", ErrBadTTL, ttl)
-	case len(s) > m.cfg.MaxSessionSize:
-		return fmt.Errorf("%w: %d bytes; want at most %d", ErrTooLarge, len(s), m.cfg.MaxSessionSize)
+	case size > int64(m.cfg.MaxSessionSize):
+		return fmt.Errorf("%w: %d bytes; want at most %d", ErrTooLarge, size, m.cfg.MaxSessionSize)
 	}
 	return nil
 }
@@ -132,22 +135,23 @@ func (m *Memory) store(key Key, item Item, ttl time.Duration) error {
 	ttl = min(ttl, m.cfg.MaxTTL)
 	r := record{item: item, until: time.Since(m.birth) + ttl}
 	if item.Confirmed {
-		return m.translate(m.cache.UpdateTTL(key, r, ttl))
+		return m.translate(m.cache.UpdateTTL(key, r, ttl), key, r)
 	}
-	return m.translate(m.cache.UpdateOnProbation(key, r, ttl))
+	return m.translate(m.cache.UpdateOnProbation(key, r, ttl), key, r)
 }
 
 // translate returns our error for one of the cache.
-func (m *Memory) translate(err error) error {
+func (m *Memory) translate(err error, key Key, r record) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, fastcache.ErrClosed):
 		return ErrClosed
 	case errors.Is(err, fastcache.ErrKeyTooLong):
-		return fmt.Errorf("%w: want at most %d bytes", ErrKeyTooLong, fastcache.MaxKeyPart)
+		longest := max(len(key.Partial), len(key.ID))
+		return fmt.Errorf("%w: %d bytes; want at most %d", ErrKeyTooLong, longest, fastcache.MaxKeyPart)
 	case errors.Is(err, fastcache.ErrTooHeavy):
-		return fmt.Errorf("%w: with its key it exceeds MaxBytes, %d", ErrTooLarge, m.cfg.MaxBytes)
+		return fmt.Errorf("%w: with its key it takes %d bytes; want at most MaxBytes, %d", ErrTooLarge, weigh(key, r), m.cfg.MaxBytes)
 	}
 	return fmt.Errorf("session: %w", err)
 }

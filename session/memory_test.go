@@ -52,7 +52,7 @@ func kept(t testing.TB, m *session.Memory, partial string) int {
 func TestNewMemoryNamesEveryFaultyField(t *testing.T) {
 	_, err := session.NewMemory(session.MemoryConfig{MaxSessions: -1, MaxPerPartial: -2, MaxBytes: -3, MaxSessionSize: -4, MaxTTL: 169 * time.Hour})
 	const want = "session: MaxSessions is -1; want at least 1, or 0 for 20480; " +
-		"MaxPerPartial is -2; want at least 1, or 0 for no quota; MaxBytes is -3; want at least 1, or 0 for no bound; " +
+		"MaxPerPartial is -2; want at least 1, or 0 for no quota; MaxBytes is -3; want at least 256, which an empty session takes, or 0 for no bound; " +
 		"MaxSessionSize is -4; want at least 1, or 0 for 16384; MaxTTL is 169h0m0s; want at most 168h0m0s, or 0 for 24h0m0s"
 	if err == nil || err.Error() != want {
 		t.Errorf("NewMemory() = %v; want %s", err, want)
@@ -73,9 +73,9 @@ func TestUpdateRefusesWithTheFieldAndTheLimit(t *testing.T) {
 	}{
 		{"zero TTL", session.Key{}, 1, 0, session.ErrBadTTL, "session: TTL is not positive: 0s"},
 		{"negative TTL", session.Key{}, 1, -1, session.ErrBadTTL, "session: TTL is not positive: -1ns"},
-		{"long id", session.Key{ID: long}, 1, 1, session.ErrKeyTooLong, "session: part of the key is too long: want at most 65536 bytes"},
+		{"long id", session.Key{ID: long}, 1, 1, session.ErrKeyTooLong, "session: part of the key is too long: 65537 bytes; want at most 65536"},
 		{"over MaxSessionSize", session.Key{}, 901, 1, session.ErrTooLarge, "session: session is too large: 901 bytes; want at most 900"},
-		{"over MaxBytes", session.Key{}, 745, 1, session.ErrTooLarge, "session: session is too large: with its key it exceeds MaxBytes, 1000"},
+		{"over MaxBytes", session.Key{}, 745, 1, session.ErrTooLarge, "session: session is too large: with its key it takes 1001 bytes; want at most MaxBytes, 1000"},
 	} {
 		err := m.Update(ctx, tt.key, make([]byte, tt.size), tt.ttl)
 		if !errors.Is(err, tt.want) || err.Error() != tt.text {
@@ -297,6 +297,49 @@ func TestAllocations(t *testing.T) {
 	} {
 		if got := testing.AllocsPerRun(500, tt.do); got > tt.want {
 			t.Errorf("%s allocates %v times; want at most %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestLiveBytesCountForBothBounds(t *testing.T) {
+	m := open(t, session.MemoryConfig{MaxBytes: 10_000, MaxSessionSize: 4000})
+	live := func(n int) session.Item {
+		return session.Item{Live: &struct{}{}, Bytes: make([]byte, 100), LiveBytes: n, Confirmed: true}
+	}
+	err := m.UpdateLocal(key("host", 0), live(3901), time.Hour)
+	if text := "session: session is too large: 4001 bytes; want at most 4000"; !errors.Is(err, session.ErrTooLarge) || err.Error() != text {
+		t.Errorf("UpdateLocal of 100 bytes and 3901 live ones = %v; want %q", err, text)
+	}
+	if err := m.UpdateLocal(key("host", 0), live(-1), time.Hour); err == nil || err.Error() != "session: LiveBytes is -1; want at least 0" {
+		t.Errorf("UpdateLocal with LiveBytes of -1 = %v; want an error that says so", err)
+	}
+	for i := range 10 {
+		if err := m.UpdateLocal(key("host", i), live(3900), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := m.Stats(); st.Sessions != 2 || st.Weight != 2*(4000+256+5) {
+		t.Errorf("%d sessions of 4261 bytes, %d together, fill 10000; want 2", st.Sessions, st.Weight)
+	}
+}
+
+func TestNewMemoryRefusesBoundsThatNothingFits(t *testing.T) {
+	for _, tt := range []struct {
+		cfg  session.MemoryConfig
+		want string
+	}{
+		{session.MemoryConfig{MaxBytes: 10}, "session: MaxBytes is 10; want at least 256, which an empty session takes, or 0 for no bound"},
+		{session.MemoryConfig{MaxBytes: 255}, "session: MaxBytes is 255; want at least 256, which an empty session takes, or 0 for no bound"},
+		{session.MemoryConfig{MaxBytes: 1000, MaxSessionSize: 1001}, "session: MaxSessionSize is 1001 and MaxBytes is 1000; want MaxBytes to have room for one such session"},
+		{session.MemoryConfig{MaxBytes: 256}, ""},
+		{session.MemoryConfig{MaxBytes: 1000, MaxSessionSize: 1000}, ""},
+	} {
+		m, err := session.NewMemory(tt.cfg)
+		if got := fmt.Sprint(err); err != nil && got != tt.want || err == nil && tt.want != "" {
+			t.Errorf("NewMemory(%+v) = %v; want %q", tt.cfg, err, tt.want)
+		}
+		if err == nil {
+			m.Close()
 		}
 	}
 }

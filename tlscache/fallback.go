@@ -3,6 +3,7 @@ package tlscache
 import (
 	"context"
 	"crypto/tls"
+	"math"
 )
 
 // ticketHeader is what precedes the sealed record in a fallback ticket.
@@ -120,7 +121,7 @@ func (s *Server) wrapForeign(wrap wrapFunc, cs tls.ConnectionState, ss *tls.Sess
 		s.counts.panics.Add(1)
 		return nil
 	}
-	if err != nil || len(ticket) == 0 {
+	if err != nil || len(ticket) == 0 || len(ticket) > math.MaxUint16 { // longer ones abort the handshake
 		return nil
 	}
 	s.counts.foreign.Add(1)

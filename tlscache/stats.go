@@ -31,6 +31,8 @@ const (
 	MissStoreTimeout
 	// MissRevoked: it was revoked.
 	MissRevoked
+	// MissTooLarge: it was never stored, for it is larger than the Store accepts.
+	MissTooLarge
 	// MissDeclined: the session was found and crypto/tls did not resume it: another version
 	// or cipher suite, a client certificate that the configuration no longer takes, a
 	// handshake that ended early.
@@ -42,7 +44,7 @@ const (
 var missNames = [missReasons]string{
 	MissMalformed: "malformed", MissUnknownKey: "unknown key", MissForged: "forged", MissExpired: "expired",
 	MissAuthAge: "auth age", MissScope: "scope", MissServerName: "server name", MissGone: "gone",
-	MissStoreError: "store error", MissStoreTimeout: "store timeout", MissRevoked: "revoked", MissDeclined: "declined",
+	MissStoreError: "store error", MissStoreTimeout: "store timeout", MissRevoked: "revoked", MissTooLarge: "too large", MissDeclined: "declined",
 }
 
 // String returns the reason in lower case, fit for a metric's label.
@@ -93,6 +95,11 @@ type ServerStats struct {
 	// looked at.
 	Bypassed int
 
+	// TooLarge are the sessions not stored because the Store refused them for their size: see
+	// session.MemoryConfig.MaxSessionSize. Their clients got a sealed record if that is of at
+	// most 16 KiB, else a dead handle.
+	TooLarge uint64
+
 	// Panics are those of ServerConfig's functions, of a Local Store or of earlier hooks.
 	Panics uint64
 
@@ -114,7 +121,7 @@ type serverCounters struct {
 	full, resumed, offered, found             atomic.Uint64
 	stored, reissued, fallback, foreign, dead atomic.Uint64
 	foundFallback, foundForeign               atomic.Uint64
-	unstable, ungated, panics                 atomic.Uint64
+	unstable, ungated, tooLarge, panics       atomic.Uint64
 	misses                                    [missReasons]atomic.Uint64
 }
 
@@ -139,7 +146,7 @@ func (s *Server) Stats() ServerStats {
 		Stored: c.stored.Load(), Reissued: c.reissued.Load(), Fallback: c.fallback.Load(),
 		Foreign: c.foreign.Load(), Dead: c.dead.Load(),
 		FoundFallback: c.foundFallback.Load(), FoundForeign: c.foundForeign.Load(),
-		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), Panics: c.panics.Load(),
+		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(),
 		Misses: make(map[MissReason]uint64, missReasons),
 		Store:  s.guard.stats(),
 	}

@@ -240,6 +240,8 @@ func missOf(err error) MissReason {
 		return MissMalformed
 	case errors.Is(err, session.ErrNotFound):
 		return MissGone
+	case errors.Is(err, session.ErrTooLarge):
+		return MissTooLarge
 	}
 	return MissStoreError
 }

@@ -217,7 +217,7 @@ func (i *issue) newID(k *keys) (id [nameSize]byte) {
 func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Duration) error {
 	key := s.storeKey(h, k)
 	if s.local != nil {
-		return s.local.UpdateLocal(key, session.Item{Live: r, Confirmed: confirmed}, ttl)
+		return s.local.UpdateLocal(key, s.localItem(r, confirmed), ttl)
 	}
 	sealed, err := r.seal(k, h.id)
 	if err != nil {
@@ -232,6 +232,9 @@ func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Dura
 // fallback returns a ticket for a session that the Store did not take.
 func (i *issue) fallback(k *keys, h handle, r *record, reason MissReason) []byte {
 	s := i.s
+	if reason == MissTooLarge {
+		s.counts.tooLarge.Add(1)
+	}
 	if s.cfg.NoFallback || s.cfg.SingleUse {
 		return i.second(reason)
 	}
