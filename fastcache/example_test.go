@@ -1,6 +1,7 @@
 package fastcache_test
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -87,4 +88,56 @@ func ExampleFoldl() {
 	sum := fastcache.Foldl(cache, func(_ fastcache.Key, value, acc int) int { return acc + value }, 0)
 	fmt.Println(sum)
 	// Output: 10
+}
+
+// Take is for what may be used once, such as a ticket that allows early data.
+func ExampleCache_Take() {
+	cache, _ := fastcache.New(fastcache.Config[string]{})
+	defer cache.Close()
+	key := fastcache.Key{Partial: "example.net:443", ID: "1"}
+	cache.Update(key, "ticket")
+
+	for range 2 {
+		ticket, ok := cache.Take(key)
+		fmt.Printf("%q %v\n", ticket, ok)
+	}
+	// Output:
+	// "ticket" true
+	// "" false
+}
+
+// UpdateTTL takes the life that the peer announced.
+func ExampleCache_UpdateTTL() {
+	cache, _ := fastcache.New(fastcache.Config[string]{TTL: 24 * time.Hour})
+	defer cache.Close()
+	key := fastcache.Key{Partial: "example.net:443", ID: "1"}
+	if err := cache.UpdateTTL(key, "ticket", 2*time.Hour); err != nil {
+		fmt.Println(err)
+		return
+	}
+	e, _ := cache.Peek(key)
+	fmt.Println(time.Until(e.Expires).Round(time.Hour))
+	// Output: 2h0m0s
+}
+
+// MaxWeight bounds what sessions hold, here in bytes, instead of their number.
+func ExampleConfig_maxWeight() {
+	cache, err := fastcache.New(fastcache.Config[[]byte]{
+		MaxWeight: 1000,
+		Weigh:     func(key fastcache.Key, value []byte) int64 { return int64(len(key.Partial) + len(key.ID) + len(value)) },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cache.Close()
+	for _, id := range []string{"1", "2", "3"} {
+		cache.Update(fastcache.Key{Partial: "a", ID: id}, make([]byte, 400)) // two fit
+	}
+	fmt.Println(cache.Size(), "sessions of", cache.Stats().Weight, "bytes")
+	err = cache.Update(fastcache.Key{Partial: "a", ID: "4"}, make([]byte, 2000))
+	fmt.Println("too heavy:", errors.Is(err, fastcache.ErrTooHeavy))
+	// Output:
+	// 2 sessions of 804 bytes
+	// too heavy: true
 }
