@@ -289,10 +289,15 @@ func (c *Cache[V]) entryOf(n *node[V]) (Entry[V], bool) {
 func (c *Cache[V]) Size() int { return int(c.places.Load()) }
 
 // Close removes all sessions and ends the cache: OTP's terminate/1. It waits for a running
-// expiry pass and for the reports of what it removed, so it must not be called by OnRemove.
-// It always returns nil; further calls wait for the first and do nothing. Afterwards Lookup
-// misses and Update returns ErrClosed.
+// expiry pass and for the reports of what it removed; further calls wait for the first and do
+// nothing. Afterwards Lookup misses and Update returns ErrClosed.
+//
+// A Close called by OnRemove would wait for its own caller: it changes nothing and returns
+// ErrCloseByOnRemove. Else it returns nil. Loop bodies and Weigh may call it.
 func (c *Cache[V]) Close() error {
+	if c.calledByOnRemove() {
+		return ErrCloseByOnRemove
+	}
 	if !c.closing.CompareAndSwap(false, true) {
 		<-c.closed // not a lock: under synctest such a wait would not count as blocked
 		return nil

@@ -37,6 +37,9 @@ var (
 
 	// ErrBadWeight is returned by Update when Weigh returns a negative weight.
 	ErrBadWeight = errors.New("fastcache: Weigh returned a negative weight")
+
+	// ErrCloseByOnRemove is returned by a Close that the same cache's OnRemove calls.
+	ErrCloseByOnRemove = errors.New("fastcache: Close was called by OnRemove, for whose return it waits; the cache stays open")
 )
 
 // Overflow says what makes room for a new session when the cache is full.
@@ -86,8 +89,12 @@ type Config[V any] struct {
 	// of every version that Update replaces. It runs in a goroutine of its own, outside
 	// all locks, perhaps after the call that caused it returned; for one key in order,
 	// and never twice at once per shard (for one key, therefore, never). It may call every
-	// method but Close. A panic is counted in Stats and delivery goes on. A slow OnRemove
-	// delays no caller; its queue grows, which Stats shows.
+	// method but Close, which would wait for it to return: such a Close changes nothing and returns
+	// ErrCloseByOnRemove. The Close of another cache waits as ever, so two caches must not close each
+	// other by their OnRemove; nor may OnRemove wait for a goroutine that calls Close.
+	//
+	// A panic, panic(nil) included, and runtime.Goexit are counted in Stats and delivery goes on. A
+	// slow OnRemove delays no caller; its queue grows, which Stats shows.
 	OnRemove func(Removal[V])
 
 	// NoIndex leaves out the index by partial key, for keys without one: an Update is

@@ -1,5 +1,7 @@
 package fastcache
 
+import "runtime"
+
 // reportLocked counts a removal and queues it for OnRemove. It is called by whoever takes
 // the node out of its slot, so exactly once.
 func (s *shard[V]) reportLocked(c *Cache[V], n *node[V], reason Reason) {
@@ -30,18 +32,28 @@ func (c *Cache[V]) unlock(s *shard[V]) {
 }
 
 // deliver calls OnRemove for the given reports and then for those that are queued, until
-// none is left. There is one deliverer per shard at a time.
+// none is left. There is one deliverer per shard at a time; where OnRemove ends its goroutine,
+// another one takes over.
 func (c *Cache[V]) deliver(s *shard[V], batch []Removal[V]) {
+	s.deliverer.Store(goroutineID())
+	through := false
+	defer func() {
+		if !through { // runtime.Goexit: a panic would have come back to the loop
+			go c.deliver(s, batch)
+		}
+	}()
 	for {
 		for len(batch) > 0 {
 			r := batch[0]
 			batch[0] = Removal[V]{} // OnRemove may run long; do not hold on to the session
 			batch = batch[1:]
-			c.deliverOne(s, r, batch)
+			c.deliverOne(s, r)
 		}
 		s.mu.Lock()
 		batch, s.mu.reports = s.mu.reports, nil
 		if len(batch) == 0 {
+			through = true
+			s.deliverer.Store(0)
 			s.mu.delivering = false
 			s.idle.Broadcast()
 			s.mu.Unlock()
@@ -51,20 +63,48 @@ func (c *Cache[V]) deliver(s *shard[V], batch []Removal[V]) {
 	}
 }
 
-// deliverOne calls OnRemove. A panic is counted and goes no further; where the callback
-// ends its goroutine, another one delivers the rest.
-func (c *Cache[V]) deliverOne(s *shard[V], r Removal[V], rest []Removal[V]) {
+// deliverOne calls OnRemove. A panic is counted and goes no further, and so is the end of the
+// goroutine, which goes on. What recover returns tells nothing: it is nil for both
+// runtime.Goexit and, where GODEBUG allows it, panic(nil).
+func (c *Cache[V]) deliverOne(s *shard[V], r Removal[V]) {
 	returned := false
 	defer func() {
+		if !returned {
+			c.panics.Add(1)
+			recover()
+		}
 		s.undelivered.Add(-1)
-		if returned {
-			return
-		}
-		c.panics.Add(1)
-		if recover() == nil { // runtime.Goexit
-			go c.deliver(s, rest)
-		}
 	}()
 	c.cfg.OnRemove(r)
 	returned = true
+}
+
+// calledByOnRemove reports whether the caller runs in a goroutine that is delivering a report
+// of this cache.
+func (c *Cache[V]) calledByOnRemove() bool {
+	if c.cfg.OnRemove == nil {
+		return false
+	}
+	id := goroutineID()
+	for i := range c.shards {
+		if c.shards[i].deliverer.Load() == id {
+			return true
+		}
+	}
+	return false
+}
+
+// goroutineID returns the number that stack traces show for this goroutine. It is never 0, and
+// no other goroutine of the process ever has the same.
+func goroutineID() (id uint64) {
+	const prefix = "goroutine "
+	var buf [len(prefix) + 20]byte // the largest number has 20 digits
+	runtime.Stack(buf[:], false)
+	for _, digit := range buf[len(prefix):] {
+		if digit < '0' || digit > '9' {
+			break
+		}
+		id = 10*id + uint64(digit-'0')
+	}
+	return id
 }

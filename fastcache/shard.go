@@ -35,6 +35,10 @@ type shard[V any] struct {
 	// undelivered counts the reports that were queued and whose OnRemove has not returned.
 	undelivered atomic.Int64
 
+	// deliverer is the goroutine that calls OnRemove for this shard, 0 if there is none: a Close
+	// that it calls would wait for itself.
+	deliverer atomic.Uint64
+
 	mu struct {
 		sync.Mutex // taken after overflow, before a group's; never two shards; never held over the caller's code
 		slots

@@ -29,7 +29,7 @@ type Stats struct {
 // Stats returns the counters and the present state. It takes each shard's lock briefly, so
 // its numbers need not be of one instant.
 func (c *Cache[V]) Stats() Stats {
-	st := Stats{Sessions: c.Size(), Weight: c.weight.Load(), ReportPanics: c.panics.Load()}
+	st := Stats{Sessions: c.Size(), Weight: c.weight.Load()}
 	st.OnProbation = int(c.probation.places.Load())
 	if c.hits != nil {
 		st.Hits, st.Misses = uint64(c.hits.Value()), uint64(c.misses.Value())
@@ -49,6 +49,7 @@ func (c *Cache[V]) Stats() Stats {
 		st.add(&removed)
 		st.PendingReports += int(s.undelivered.Load())
 	}
+	st.ReportPanics = c.panics.Load() // last: a report that is no longer pending has been counted
 	return st
 }
 
