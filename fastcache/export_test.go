@@ -55,8 +55,10 @@ func (c *Cache[V]) HoldTimerForTest() (release func()) {
 func (c *Cache[V]) ShardsForTest() int { return len(c.shards) }
 
 // CheckInvariantsForTest holds table, slots, wheel, queues, index and counters against each
-// other and returns the first contradiction. It needs the cache to be quiet.
+// other and returns the first contradiction. It keeps the timer from its work meanwhile; the caller
+// sees to it that nothing else uses the cache.
 func (c *Cache[V]) CheckInvariantsForTest() error {
+	defer c.HoldTimerForTest()()
 	residents, weight := 0, int64(0)
 	var listed probationers
 	for i := range c.shards {

@@ -64,7 +64,7 @@ func open[V any](t *testing.T, l layout, cfg fastcache.Config[V]) *fastcache.Cac
 	return c
 }
 
-// check checks the cache's invariants; no goroutine may be using it.
+// check checks the cache's invariants; no goroutine but the timer's may be using it.
 func check[V any](t *testing.T, c *fastcache.Cache[V]) {
 	t.Helper()
 	if err := c.CheckInvariantsForTest(); err != nil {

@@ -15,14 +15,14 @@ import (
 
 // endings are the ways in which the user's code does not return.
 var endings = map[string]func(){
-	"panic":                func() { panic("by the test") },
-	"panic(nil)":           func() { panic(nil) },
-	"Goexit":               runtime.Goexit,
-	"panic, then Goexit":   func() { defer runtime.Goexit(); panic("by the test") },
-	"Goexit, then panic":   func() { defer func() { panic("by the test") }(); runtime.Goexit() },
-	"Goexit, panic(nil)":   func() { defer func() { panic(nil) }(); runtime.Goexit() },
-	"a panic in a panic":   func() { defer func() { panic("again") }(); panic("by the test") },
-	"a runtime error":      func() { var p *int; *p++ },
+	"panic":              func() { panic("by the test") },
+	"panic(nil)":         func() { panic(nil) },
+	"Goexit":             runtime.Goexit,
+	"panic, then Goexit": func() { defer runtime.Goexit(); panic("by the test") },
+	"Goexit, then panic": func() { defer func() { panic("by the test") }(); runtime.Goexit() },
+	"Goexit, panic(nil)": func() { defer func() { panic(nil) }(); runtime.Goexit() },
+	"a panic in a panic": func() { defer func() { panic("again") }(); panic("by the test") },
+	"a runtime error":    func() { var p *int; *p++ },
 }
 
 // However OnRemove ends, each report is delivered once, none is left pending, and Close returns.
