@@ -89,6 +89,12 @@ func newestFirst(t *tester, s session.Indexed) {
 	t.wantSelected(s, "host", "after Updates of 3, 1, 4, 0 and 2", "2", "0", "4", "1", "3")
 	t.update(key("host", 4), "new", ttl)
 	t.wantSelected(s, "host", "after another Update of 4", "new", "2", "0", "1", "3")
+	t.update(key("host", 3), "brief", ttl/2)
+	t.wantSelected(s, "host", "after another Update of 3 with a shorter TTL", "brief", "new", "2", "0", "1")
+	if err := s.Update(t.ctx, key("host", 1), nil, 0); err == nil {
+		t.Errorf("Update with a TTL of 0 = nil; want session.ErrBadTTL")
+	}
+	t.wantSelected(s, "host", "after an Update of 1 that was refused", "brief", "new", "2", "0", "1")
 }
 
 func limit(t *tester, s session.Indexed) {
@@ -169,6 +175,9 @@ func indexExpires(t *tester, s session.Indexed) {
 	t.update(key("host", 0), "long-lived", ttl)
 	t.outlive(key("host", 1), key("host", 2), key("gone", 1))
 	t.wantSelected(s, "host", "newer sessions have expired", "long-lived")
+	if got, err := s.SelectSession(t.ctx, "host", 1); len(got) != 1 || err != nil {
+		t.Errorf("SelectSession() with limit 1 = %q, %v; want the one session whose TTL is not over", sessions(got), err)
+	}
 	t.wantSelected(s, "gone", "all sessions have expired")
 	for e, err := range s.All(t.ctx) {
 		if err != nil || e.Key != key("host", 0) {
@@ -268,8 +277,10 @@ func allOnce(t *tester, s session.Indexed) {
 	if got, err := s.Size(t.ctx); len(seen) != n || got != n || err != nil {
 		t.Errorf("All yields %d sessions, Size() = %d, %v; want %d", len(seen), got, err, n)
 	}
-	for range s.All(t.ctx) {
-		break // must be allowed
+	yielded := 0
+	s.All(t.ctx)(func(session.Entry, error) bool { yielded++; return false })
+	if yielded != 1 {
+		t.Errorf("All yields %d sessions to a loop that ends with the first; want 1", yielded)
 	}
 }
 
@@ -294,6 +305,10 @@ func allChanges(t *tester, s session.Indexed) {
 			continue // what is stored meanwhile may be seen, or not
 		}
 		visited++
+		if visited == 1 && !t.returns(func() { t.withinAll(s) }) {
+			t.Errorf("a call within All's loop does not return; want no lock to be held meanwhile")
+			return
+		}
 		if err := s.Delete(t.ctx, e.Key); err != nil {
 			t.Errorf("Delete() within All = %v", err)
 		}
@@ -302,6 +317,22 @@ func allChanges(t *tester, s session.Indexed) {
 	if visited != n || len(t.selectAll(s, "host")) != 0 || len(t.selectAll(s, "new")) != n {
 		t.Errorf("All yields %d sessions, %d stay and %d are new; want %d, 0 and %d, as its loop deleted and stored them",
 			visited, len(t.selectAll(s, "host")), len(t.selectAll(s, "new")), n, n)
+	}
+}
+
+// withinAll makes every call but Close.
+func (t *tester) withinAll(s session.Indexed) {
+	k := key("within", 1)
+	for _, c := range append(t.calls()[2:], append(t.calls()[:2], indexCalls(s)...)...) {
+		if c.name == "All" { // the loop's own sessions are there
+			for range s.All(t.ctx) {
+				continue
+			}
+			continue
+		}
+		if err := c.do(t.ctx, k); unexpected(err) {
+			t.Errorf("%s within All = %v; want what it returns elsewhere", c.name, err)
+		}
 	}
 }
 
@@ -353,9 +384,13 @@ func indexCalls(s session.Indexed) []call {
 		{"Size", func(ctx context.Context, _ session.Key) error { _, err := s.Size(ctx); return err }},
 		{"All", func(ctx context.Context, _ session.Key) (last error) {
 			for e, err := range s.All(ctx) {
-				if last = err; err == nil {
-					return fmt.Errorf("yields %s", show(e.Key))
+				if last != nil {
+					return fmt.Errorf("yields more after an error")
 				}
+				if e.Key != (session.Key{}) || e.Session != nil || err == nil {
+					return fmt.Errorf("yields %s, %v", show(e.Key), err)
+				}
+				last = err
 			}
 			return last
 		}},

@@ -12,12 +12,14 @@
 //	}
 //
 // Each promise is a subtest, named for it: go test -run 'TestMyStore/TakeHasOneWinner'. The checks
-// of session.Indexed and session.Local run if the Store implements them.
+// of session.Indexed and session.Local run if the Store implements them; where it does not, they
+// are skipped, and say which method is missing or has another signature.
 package sessiontest
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +39,13 @@ const (
 	// in its own time. Only a check that fails takes that long.
 	patience = 2 * time.Minute
 
+	// contention is how long callers contend in one check. With one processor they meet only when
+	// the runtime takes it from one of them, every 10 ms: a hundred times.
+	contention = time.Second
+
+	// stuck is how long a call may take that waits for a lock. Only one that never returns does.
+	stuck = 30 * time.Second
+
 	// ttl is the life of all other sessions.
 	ttl = time.Hour
 )
@@ -48,22 +57,30 @@ const (
 // sessions of 16 KiB, holds 500 at a time and evicts none below that. A Store that shares a
 // server with others needs a namespace for each. Open ends the test with t.Fatal if it cannot.
 //
-// TestStore runs in real time, without assuming that a call is fast: it takes a few seconds with
-// a local Store and some thousand calls with a remote one. A Store that ignores its context and
+// TestStore runs in real time, without assuming that a call is fast: it takes some ten seconds with
+// a local Store and some ten thousand calls with a remote one. A Store that ignores its context and
 // never returns hangs it, until go test -timeout shows where.
+//
+// Calls that must be one step are interleaved in two ways. The context of the one stops it
+// wherever the Store looks at it, until another call has run. And callers contend for one session
+// until they have met often enough that two steps would have been told from one.
 func TestStore(t *testing.T, open func(testing.TB) session.Store) {
+	how := conditions{watch: startStopwatch(), contention: contention, stuck: stuck}
+	defer how.watch.stop()
 	for _, c := range checks {
-		t.Run(c.name, func(t *testing.T) { c.run(t, open) })
+		t.Run(c.name, func(t *testing.T) { c.run(t, open, how) })
 	}
 }
 
 // TestStoreInBubble is TestStore with every check in a bubble of testing/synctest, whose virtual
 // time makes it fast and repeatable. It suits Stores that do no I/O and tell time by package
-// time.
+// time. A Store that leaves a goroutine behind ends the test with a deadlock of its bubble.
 func TestStoreInBubble(t *testing.T, open func(testing.TB) session.Store) {
+	how := conditions{watch: startStopwatch(), contention: contention, stuck: stuck, bubble: true}
+	defer how.watch.stop()
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { c.run(t, open) })
+			synctest.Test(t, func(t *testing.T) { c.run(t, open, how) })
 		})
 	}
 }
@@ -75,33 +92,56 @@ type check struct {
 	store   func(*tester)
 	indexed func(*tester, session.Indexed)
 	local   func(*tester, session.Local)
+	opens   func(*tester) // opens Stores itself
+	chance  bool          // a fault may slip through if callers contend for a moment only
+}
+
+// conditions say how the checks are made.
+type conditions struct {
+	watch      *stopwatch
+	bubble     bool          // time is virtual
+	contention time.Duration // how long callers contend in one check, in real time
+	stuck      time.Duration // after how long a call counts as one that never returns
 }
 
 // A tester is a test with a Store, and knows how to ask it.
 type tester struct {
 	testing.TB
+	conditions
 	ctx   context.Context
+	open  func(testing.TB) session.Store
 	store session.Store
 }
 
 // run opens a Store and checks it.
-func (c check) run(tb testing.TB, open func(testing.TB) session.Store) {
+func (c check) run(tb testing.TB, open func(testing.TB) session.Store, how conditions) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	t := &tester{tb, ctx, open(tb)}
+	t := &tester{TB: tb, conditions: how, ctx: ctx, open: open}
+	if c.opens != nil {
+		c.opens(t)
+		return
+	}
+	t.store = open(tb)
 	defer func() {
 		if err := t.store.Close(); err != nil {
 			t.Errorf("Close() = %v; want nil, whenever it is called", err)
 		}
 	}()
-	if c.store != nil {
+	switch {
+	case c.store != nil:
 		c.store(t)
-		return
-	}
-	if s, ok := t.store.(session.Indexed); ok && c.indexed != nil {
+	case c.indexed != nil:
+		s, ok := t.store.(session.Indexed)
+		if !ok {
+			t.Skipf("%T is no session.Indexed: %s", t.store, misfits(t.store, indexedType))
+		}
 		c.indexed(t, s)
-	}
-	if s, ok := t.store.(session.Local); ok && c.local != nil {
+	case c.local != nil:
+		s, ok := t.store.(session.Local)
+		if !ok {
+			t.Skipf("%T is no session.Local: %s", t.store, misfits(t.store, localType))
+		}
 		c.local(t, s)
 	}
 }
@@ -125,8 +165,15 @@ func (t *tester) wantFound(key session.Key, want, when string) {
 // wantAbsent checks that Lookup says that there is no session.
 func (t *tester) wantAbsent(key session.Key, when string) {
 	t.Helper()
-	if got, err := t.store.Lookup(t.ctx, key); !errors.Is(err, session.ErrNotFound) {
-		t.Errorf("%s: Lookup(%s) = %s, %v; want session.ErrNotFound", when, show(key), brief(string(got)), err)
+	got, err := t.store.Lookup(t.ctx, key)
+	t.wantMiss(got, err, fmt.Sprintf("%s: Lookup(%s)", when, show(key)))
+}
+
+// wantMiss checks an answer that says that there is no session, and says nothing else.
+func (t *tester) wantMiss(got []byte, err error, what string) {
+	t.Helper()
+	if !errors.Is(err, session.ErrNotFound) || errors.Is(err, session.ErrClosed) || len(got) > 0 {
+		t.Errorf("%s = %s, %v; want session.ErrNotFound and no session", what, brief(string(got)), err)
 	}
 }
 
