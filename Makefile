@@ -44,12 +44,12 @@ endef
 
 # Nested modules test programs that go test does not see, so what it remembers says nothing.
 define unit
-go test $$([ "$$module" = . ] || echo -count=1) ./...
+go test -timeout 0 $$([ "$$module" = . ] || echo -count=1) ./...
 endef
 
 define race
 if [ "$$module" = . ]; then packages='$(RACE)'; else packages=./...; fi; \
-go test -race -count=1 $$packages
+go test -timeout 0 -race -count=1 $$packages
 endef
 
 # go test fuzzes one target of one package at a time, so list them first.
@@ -58,7 +58,7 @@ targets=$$(go test -list '$(FUZZ)' ./... | awk '/^Fuzz/ { name[n++] = $$1 } \
 	/^ok/ { for (i = 0; i < n; i++) print $$2 "." name[i]; n = 0 }') || exit 1; \
 for target in $$targets; do \
 	printf '\n-- %s for $(FUZZTIME)\n' "$$target"; \
-	go test -run '^$$' -fuzz "^$${target##*.}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x \
+	go test -timeout 0 -run '^$$' -fuzz "^$${target##*.}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x \
 		$(addprefix -parallel=,$(PARALLEL)) "$${target%.*}" || exit 1; \
 done
 endef
@@ -98,7 +98,7 @@ NARROW := ./internal/buckets ./index ./timerwheel ./fastcache ./session
 narrow: ## the structures with pointers of 32 bits
 	@printf '\n== narrow\n'
 	@if GOARCH=386 go test -run '^$$' ./internal/buckets >/dev/null 2>&1; then \
-		GOARCH=386 go test -short $(NARROW); \
+		GOARCH=386 go test -timeout 0 -short $(NARROW); \
 	else \
 		echo 'this machine runs no programs for 386'; \
 	fi
@@ -109,7 +109,7 @@ WALK := ^Test(EveryPromise|Answers|LateTimers|.*Histories(Are|With)|.*(GrowAndSh
 .PHONY: walk
 walk: ## random runs, with the invariants walked all along
 	@printf '\n== walk\n'
-	go test -short -count=1 -tags sessioncache_walk -run '$(WALK)' ./fastcache
+	go test -timeout 0 -short -count=1 -tags sessioncache_walk -run '$(WALK)' ./fastcache
 
 # Uncached: each run draws new schedules and new random operations.
 .PHONY: race
@@ -122,7 +122,7 @@ fuzz: ## every fuzz target for FUZZTIME=10m (FUZZ=regexp, PARALLEL=workers)
 
 .PHONY: bench
 bench: ## the headline benchmarks (BENCH=regexp, COUNT=6)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) .
+	go test -timeout 0 -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) .
 
 .PHONY: bench-compare
 bench-compare: ## side by side with other caches, about an hour: docs/benchmarks/compare.md (ARGS=-quick: minutes)
