@@ -36,21 +36,9 @@ func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
 
 // decodeTicket is the reverse. It copies nothing and does not look at the deadline.
 func decodeTicket(b []byte) (key string, t *ticket, err error) {
-	const head = 1 + 8
-	if len(b) < head || b[0] != ticketVersion {
-		return "", nil, errMalformed
-	}
-	until := time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:])))
-	rest := b[head:]
-	var fields [3][]byte
-	for i := range fields {
-		var ok bool
-		if fields[i], rest, ok = cutField(rest); !ok {
-			return "", nil, errMalformed
-		}
-	}
-	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 {
-		return "", nil, errMalformed
+	until, fields, err := cutTicket(b)
+	if err != nil {
+		return "", nil, err
 	}
 	state, err := tls.ParseSessionState(fields[2])
 	if err != nil {
@@ -62,6 +50,32 @@ func decodeTicket(b []byte) (key string, t *ticket, err error) {
 	}
 	f.secret = append([]byte(nil), f.secret...)
 	return string(fields[0]), &ticket{label: fields[1], state: state, facts: f, until: until}, nil
+}
+
+// keyOfTicket returns the key in an encoded ticket, whatever release of Go encoded the rest.
+func keyOfTicket(b []byte) (string, error) {
+	_, fields, err := cutTicket(b)
+	return string(fields[0]), err
+}
+
+// cutTicket returns the deadline and the fields of an encoded ticket: key, label and state.
+func cutTicket(b []byte) (until time.Time, fields [3][]byte, err error) {
+	const head = 1 + 8
+	if len(b) < head || b[0] != ticketVersion {
+		return until, fields, errMalformed
+	}
+	until = time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:])))
+	rest := b[head:]
+	for i := range fields {
+		var ok bool
+		if fields[i], rest, ok = cutField(rest); !ok {
+			return until, fields, errMalformed
+		}
+	}
+	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 {
+		return until, fields, errMalformed
+	}
+	return until, fields, nil
 }
 
 // cutField is the reverse of appendField.

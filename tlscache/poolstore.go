@@ -1,11 +1,14 @@
 package tlscache
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +40,8 @@ type storePool struct {
 type slotMarks struct {
 	handed, struck atomic.Bool
 	cancelled      atomic.Int32
-	old            bool // holds a ticket of TLS 1.2, by this process
+	identity       atomic.Uint64 // of the ticket handed out last
+	old            bool          // holds a ticket of TLS 1.2, by this process
 }
 
 // Slots beside the numbered ones.
@@ -86,6 +90,12 @@ func (p *storePool) peek(key string) (*ticket, MissReason) {
 	})
 }
 
+// ours reports whether a place that a Store names is one of those that it was asked about. What
+// it says of another is a lie or an accident: not believed, counted, and nothing there touched.
+func ours(place session.Key, partial string) bool {
+	return place.Partial == partial && isSlot(place.ID)
+}
+
 // find returns the ticket that get finds under the name that the active secret gives a key,
 // or under those of the accepted ones, whose tickets are older.
 func (p *storePool) find(key string, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
@@ -96,7 +106,9 @@ func (p *storePool) find(key string, get func(context.Context, string) (session.
 	for _, k := range p.keyring.set.Load().all {
 		partial := p.partial(k, key)
 		entry, err := guarded(p.guard, time.Until(deadline), func(ctx context.Context) (session.Entry, error) {
-			return get(ctx, partial)
+			e, err := get(ctx, partial)
+			e.Session = bytes.Clone(e.Session) // the Store may write to it after all, while it is being opened
+			return e, err
 		})
 		if errors.Is(err, session.ErrNotFound) {
 			continue
@@ -104,7 +116,10 @@ func (p *storePool) find(key string, get func(context.Context, string) (session.
 		if err != nil {
 			return nil, missOf(err)
 		}
-		t, err := p.open(entry)
+		if !ours(entry.Key, partial) {
+			return nil, MissMalformed
+		}
+		t, err := p.open(entry, key)
 		if err != nil {
 			// It may be the last one and still be there, to be found again and again.
 			p.delete(deadline, entry.Key)
@@ -113,16 +128,19 @@ func (p *storePool) find(key string, get func(context.Context, string) (session.
 		if !t.revive(time.Now(), 0) {
 			return nil, MissGone
 		}
-		p.mark(key, t.slot).handed.Store(true)
+		if !p.hand(key, t) {
+			p.delete(deadline, entry.Key)
+			return nil, MissMalformed
+		}
 		return t, 0
 	}
 	return nil, MissGone
 }
 
-// open returns the ticket in an entry of the Store. It was sealed for that very place, and so
-// for the key that the place's name was made of.
-func (p *storePool) open(e session.Entry) (*ticket, error) {
-	plain, err := p.keyring.openAs(sealTicket, []byte(e.Key.Partial), boundSlot(e.Key), e.Session)
+// open returns the ticket in an entry of the Store. It was sealed for that very place and for
+// that very key.
+func (p *storePool) open(e session.Entry, key string) (*ticket, error) {
+	plain, err := p.unseal(e)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +148,23 @@ func (p *storePool) open(e session.Entry) (*ticket, error) {
 	if err != nil {
 		return nil, err
 	}
+	if found != key {
+		return nil, errMalformed
+	}
 	t.slot = e.Key.ID
-	t.poolKey = found
 	return t, nil
+}
+
+func (p *storePool) unseal(e session.Entry) ([]byte, error) {
+	return p.keyring.openAs(sealTicket, []byte(e.Key.Partial), boundSlot(e.Key), e.Session)
+}
+
+// hand notes that a ticket is handed out. In SingleUse mode it reports whether this process has
+// not handed out that very one before: a Store may have kept what it was to give away.
+func (p *storePool) hand(key string, t *ticket) bool {
+	m := p.mark(key, t.slot)
+	again := m.identity.Swap(t.identity()) == t.identity()
+	return !(m.handed.Swap(true) && again && p.singleUse)
 }
 
 // boundSlot is what a sealed ticket is bound to: its place in the Store.
@@ -189,7 +221,17 @@ func (p *storePool) slotFor(key string, t *ticket) string {
 	return oldest
 }
 
-func slotName(n uint32) string { return fmt.Sprintf("slot %d", n) }
+const slotPrefix = "slot "
+
+func slotName(n uint32) string { return slotPrefix + strconv.FormatUint(uint64(n), 10) }
+
+// isSlot reports whether id is the mirror's or one that slotName makes. Another process may have
+// more of them.
+func isSlot(id string) bool {
+	digits, numbered := strings.CutPrefix(id, slotPrefix)
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return id == mirrorSlot || numbered && err == nil && slotName(uint32(n)) == id
+}
 
 // update seals and stores a ticket in its slot.
 func (p *storePool) update(key string, t *ticket) {
@@ -222,36 +264,57 @@ func (p *storePool) giveBack(key string, t *ticket) {
 
 func (p *storePool) strike(key string) {
 	deadline := time.Now().Add(p.budget)
-	partial := p.partial(p.keyring.active(), key)
-	entries, _ := guarded(p.guard, p.budget, func(ctx context.Context) ([]session.Entry, error) {
-		return p.store.SelectSession(ctx, partial, int(p.perKey)+1)
-	})
+	// Marks are read before any is set: one slot may come twice, under two secrets or because a
+	// Store repeats itself, and that is no second strike.
 	var spared []session.Key
 	again := false
-	for _, e := range entries {
-		m := p.mark(key, e.Key.ID)
-		if m.handed.Load() {
-			p.delete(deadline, e.Key)
-			continue
+	for _, k := range p.keyring.set.Load().all { // as find looks
+		for _, place := range p.places(deadline, p.partial(k, key)) {
+			m := p.mark(key, place.ID)
+			if m.handed.Load() {
+				p.delete(deadline, place)
+				continue
+			}
+			again = m.struck.Load() || again
+			spared = append(spared, place)
 		}
-		again = m.struck.Swap(true) || again
-		spared = append(spared, e.Key)
 	}
-	if !again {
-		return
+	for _, place := range spared {
+		if again {
+			p.delete(deadline, place)
+		} else {
+			p.mark(key, place.ID).struck.Store(true)
+		}
 	}
-	for _, k := range spared {
-		p.delete(deadline, k)
+}
+
+// places returns where a Store has tickets of one partial key. It may say so of a place twice.
+func (p *storePool) places(deadline time.Time, partial string) []session.Key {
+	most := int(p.perKey) + 1
+	entries, err := guarded(p.guard, time.Until(deadline), func(ctx context.Context) ([]session.Entry, error) {
+		return p.store.SelectSession(ctx, partial, most)
+	})
+	if err != nil {
+		return nil // what came with an error is not an answer
 	}
+	var places []session.Key
+	for _, e := range entries[:min(len(entries), most)] {
+		if ours(e.Key, partial) {
+			places = append(places, e.Key)
+		}
+	}
+	return places
 }
 
 func (p *storePool) drop(key string) {
 	deadline := time.Now().Add(p.budget)
-	partial := p.partial(p.keyring.active(), key)
-	for k, m := range p.marks.SelectSession(key) {
-		if m.handed.Load() {
-			p.marks.Delete(k)
-			p.delete(deadline, session.Key{Partial: partial, ID: k.ID})
+	for place, m := range p.marks.SelectSession(key) {
+		if !m.handed.Load() {
+			continue
+		}
+		p.marks.Delete(place)
+		for _, k := range p.keyring.set.Load().all {
+			p.delete(deadline, session.Key{Partial: p.partial(k, key), ID: place.ID})
 		}
 	}
 }
@@ -261,12 +324,21 @@ func (p *storePool) flush(name string) {
 	deadline := time.Now().Add(flushBudget)
 	p.call(deadline, func(ctx context.Context) error {
 		for e, err := range p.store.All(ctx) {
-			if err != nil {
-				return err
+			if err := errors.Join(err, ctx.Err()); err != nil {
+				return err // the Store may not look at ctx, and go on for ever
 			}
-			t, err := p.open(e)
-			if err != nil || name != "" && nameOfKey(t.poolKey) != name {
-				continue // a server's session, or another Client's
+			if !isSlot(e.Key.ID) {
+				continue // a server's session
+			}
+			// What opens was sealed for this very place, by us or another of this Keyring.
+			e.Session = bytes.Clone(e.Session)
+			plain, err := p.unseal(e)
+			if err != nil {
+				continue // another Client's
+			}
+			key, err := keyOfTicket(plain)
+			if err != nil || name != "" && nameOfKey(key) != name {
+				continue
 			}
 			if err := p.store.Delete(ctx, e.Key); err != nil {
 				return err

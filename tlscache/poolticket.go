@@ -33,7 +33,6 @@ type ticket struct {
 	sequence uint64    // in a memoryPool: the order of put
 	place    uint64    // in a memoryPool: the id that it has there, inherited from what it replaced
 	slot     string    // in a Store: the id that it has there
-	poolKey  string    // in a Store: the key that it was sealed with
 	mirror   bool      // a copy for the name of an endpoint's ticket
 
 	handed  atomic.Bool // given to a handshake at least once
