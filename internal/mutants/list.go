@@ -134,7 +134,7 @@ func (m mutant) validate() error {
 	case !nameFormat.MatchString(m.name):
 		return fmt.Errorf("name is %q; want words-with-dashes after mutant", m.name)
 	case !fileFormat.MatchString(m.file):
-		return fmt.Errorf("%s: file is %q; want one of a package that is mutated: fastcache, tlscache, ...", m.name, m.file)
+		return fmt.Errorf("%s: file is %q; want one of a package that has a list here", m.name, m.file)
 	case m.breaks == "":
 		return fmt.Errorf("%s: want the promise that it breaks, after breaks", m.name)
 	case m.old == "":

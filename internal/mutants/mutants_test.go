@@ -86,7 +86,7 @@ func TestParseNamesTheFault(t *testing.T) {
 		{"an unknown word", fine + "\nold y", `list.txt:1: line begins with "old"; want mutant, file, breaks, tests, race, - or +`},
 		{"the line is that of the block", "# one\n\n\n- y", `list.txt:4: name is ""; want words-with-dashes after mutant`},
 		{"a name that is no file name", "mutant a/b", `list.txt:1: name is "a/b"; want words-with-dashes after mutant`},
-		{"a file of tests' helpers", "mutant a\nfile internal/model/model.go", `list.txt:1: a: file is "internal/model/model.go"; want one of a package that is mutated: fastcache, tlscache, ...`},
+		{"a file of tests' helpers", "mutant a\nfile internal/model/model.go", `list.txt:1: a: file is "internal/model/model.go"; want one of a package that has a list here`},
 		{"no promise", "mutant a\nfile index/group.go\n- y", "list.txt:1: a: want the promise that it breaks, after breaks"},
 		{"no old text", "mutant a\nfile index/group.go\nbreaks x\n+ y", "list.txt:1: a: want the text that it replaces, after -"},
 		{"no change", fine + "\n+ y", "list.txt:1: a: the new text is the old one"},

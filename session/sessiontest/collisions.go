@@ -1,10 +1,8 @@
 package sessiontest
 
-// Pairs of numbers n for which key("host", n) has the same digest of 32 bits. Hashes that are
-// linear need one; for the others the parts are joined by each of joints, in order.
-
-var joints = []string{"", "/", "|", "-", ".", "_", ",", "#", ":", ";", " ", "\n", "\x00", "\t", "="}
-
+// collisions are pairs of numbers n for which key("host", n) has the same digest of 32 bits. Hashes that
+// are linear need one pair. For the others there is one for each way to join the parts: nothing, / | - . _ , #
+// : ; a space, a line feed, NUL, a tab, =.
 var collisions = []struct {
 	hash  string
 	pairs [][2]int
