@@ -111,22 +111,3 @@ func TestSessionsNeverResumeAfterTheirTTL(t *testing.T) {
 		})
 	}
 }
-
-// The clock of the wall may step; what is revoked stays revoked, and what comes later is later.
-func TestStampsNeverRepeatNorGoBack(t *testing.T) {
-	bubble(t, func(t *testing.T) { // time stands still in here
-		var c clock
-		last := c.stamp()
-		for range 1000 {
-			next := c.stamp()
-			if next <= last {
-				t.Fatalf("stamp %d after %d", next, last)
-			}
-			last = next
-		}
-		c.last.Store(time.Now().Add(time.Hour).UnixNano()) // as if the clock had stepped back
-		if c.stamp() <= time.Now().Add(time.Hour).UnixNano() {
-			t.Error("a stamp went back with the clock")
-		}
-	})
-}

@@ -3,7 +3,6 @@ package tlscache
 import (
 	"crypto/sha256"
 	"crypto/tls"
-	"math"
 	"sync"
 )
 
@@ -26,7 +25,7 @@ type beginning struct {
 	// client proved who it is. All that decides about the client comes later: whom the user
 	// denies before a revocation has been denied here, or is revoked. However long a client
 	// holds its handshake open, no later time is taken.
-	begun int64
+	begun stamp
 	ring  *keySet // of the Keyring
 }
 
@@ -52,7 +51,7 @@ func (l *layer) besideOthers(hello *tls.ClientHelloInfo, cfg *tls.Config, begin 
 	own := *l
 	for i := len(l.others) - 1; i >= 0; i-- {
 		at := l.others[i].begin()
-		at.begun = min(at.begun, begin.begun)
+		at.begun = at.begun.backTo(begin.begun)
 		o := l.others[i].connect(hello, cfg, &layer{s: l.others[i], before: own.before}, at)
 		own.before.wrap, own.before.unwrap = o.wrap, o.unwrap
 	}
@@ -82,7 +81,7 @@ func (c *connection) unwrapThrough(f unwrapFunc) unwrapFunc {
 // does not say which.
 type found struct {
 	ours, foreign int
-	auth          int64       // the earliest
+	auth          stamp       // the earliest
 	principal     principalID // of ours
 	mixed         bool        // ours are of several principals
 	tls12         resumed12
@@ -94,11 +93,8 @@ type resumed12 struct {
 	keys    *keys
 	stored  bool // handle, sealed under keys, leads to it still
 	lineage [sha256.Size]byte
-	expires int64
+	expires stamp
 }
-
-// none is the time of no authentication.
-const none = math.MaxInt64
 
 // resumes notes that a session of ours is about to be resumed.
 func (c *connection) resumes(r *record, tls12 resumed12) {
@@ -106,11 +102,9 @@ func (c *connection) resumes(r *record, tls12 resumed12) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.mu.found
-	if f.ours+f.foreign == 0 {
-		f.auth = none
-	}
 	f.mixed = f.mixed || f.ours > 0 && f.principal != r.principal
-	f.auth, f.principal, f.tls12 = min(f.auth, r.auth), r.principal, tls12
+	f.since(r.auth)
+	f.principal, f.tls12 = r.principal, tls12
 	f.ours++
 }
 
@@ -120,11 +114,15 @@ func (c *connection) resumesForeign() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.mu.found
-	if f.ours+f.foreign == 0 {
-		f.auth = none
-	}
-	f.auth = min(f.auth, c.begun)
+	f.since(c.begun)
 	f.foreign++
+}
+
+// since notes an authentication time, of which the earliest counts.
+func (f *found) since(auth stamp) {
+	if f.ours+f.foreign == 0 || auth.compare(f.auth) < 0 {
+		f.auth = auth
+	}
 }
 
 func (c *connection) resumed() found {
@@ -137,12 +135,12 @@ func (c *connection) resumed() found {
 // one it resumed, or an earlier one. Not ok if nobody knows it: the session belongs to another
 // principal than the one resumed, whose revocation would not reach it, or comes from a hook that
 // keeps no such time, and MaxAuthAge bounds it.
-func (f *found) inherits(p principalID, bounded bool) (auth int64, ok bool) {
+func (f *found) inherits(p principalID, bounded bool) (auth stamp, ok bool) {
 	switch {
 	case f.ours+f.foreign == 0, f.foreign > 0 && bounded:
-		return 0, false
+		return stamp{}, false
 	case f.mixed, f.ours > 0 && f.principal != p:
-		return 0, false
+		return stamp{}, false
 	}
 	return f.auth, true
 }

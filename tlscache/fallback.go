@@ -72,8 +72,7 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 // knows count in any case.
 func (o *offer) ticketRevoked(r *record) bool {
 	s := o.s
-	names := o.marks(o.handleOf(r))
-	if s.keyring.marks.covers(names, r.auth) {
+	if s.keyring.marks.covers(r) {
 		return true
 	}
 	if s.local != nil {
@@ -81,8 +80,8 @@ func (o *offer) ticketRevoked(r *record) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
 	defer cancel()
-	mark, _ := s.highest(ctx, names)
-	return r.auth <= mark
+	marks, _ := s.askWatermarks(ctx, o.marks(o.handleOf(r)))
+	return s.revoked(r, marks)
 }
 
 // handleOf returns what a handle of the record would say of its principal.

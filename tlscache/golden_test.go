@@ -64,7 +64,7 @@ var (
 )
 
 func goldenRecord(t testing.TB, state string, flags byte) *record {
-	r := &record{flags: flags, auth: 1_700_000_000_000_000_001, expires: 1_800_000_000_000_000_002,
+	r := &record{flags: flags, auth: stamp{wall: 1_700_000_000_000_000_001}, expires: stamp{wall: 1_800_000_000_000_000_002},
 		principal: identify("somebody"), state: goldenState(t, state), scope: goldenScope, server: host}
 	if flags&flagTLS13 == 0 {
 		r.lineage = sha256.Sum256(lineage(r.state))

@@ -157,13 +157,13 @@ func TestRevocationReachesHandshakesThatGetConfigForClientLetIn(t *testing.T) {
 // Up to five tickets come in one ClientHello, and crypto/tls does not tell which it took.
 func TestOfSeveralTicketsTheEarliestAuthenticationCounts(t *testing.T) {
 	for _, order := range [][2]int64{{1, 2}, {2, 1}} {
-		c := &connection{beginning: beginning{begun: 9}}
+		c := &connection{beginning: beginning{begun: stamp{wall: 9, order: 9}}}
 		for _, auth := range order {
-			c.resumes(&record{auth: auth, principal: principalID{1}}, resumed12{})
+			c.resumes(&record{auth: stamp{wall: auth, order: auth}, principal: principalID{1}}, resumed12{})
 		}
 		f := c.resumed()
-		if auth, ok := f.inherits(principalID{1}, true); !ok || auth != 1 {
-			t.Errorf("of %v, inherits %d, %v; want 1", order, auth, ok)
+		if auth, ok := f.inherits(principalID{1}, true); !ok || auth.order != 1 {
+			t.Errorf("of %v, inherits %d, %v; want 1", order, auth.order, ok)
 		}
 		if _, ok := f.inherits(principalID{2}, true); ok {
 			t.Error("another principal's session inherits")

@@ -56,7 +56,7 @@ type Keyring struct {
 
 	// Servers of one process that share a Keyring resume each other's sessions, so they must know
 	// each other's revocations, and what came before what.
-	marks watermarks
+	marks *watermarks
 	clock clock
 }
 
@@ -64,11 +64,27 @@ type Keyring struct {
 type keySet struct {
 	active *keys
 	all    []*keys // active first
+
+	// retired are the namers of secrets that were in the set not long ago, newest first. Their sessions
+	// may be resumed by processes that have them still, and here if they come back.
+	retired []retired
 }
+
+// A retired secret left the set.
+type retired struct {
+	id uint32
+	namer
+	at int64 // by the clock's order
+}
+
+// maxRetired bounds the secrets that a Keyring remembers the namers of: of daily rotations, more
+// than two weeks', where one is enough.
+const maxRetired = 16
 
 // NewKeyring returns a Keyring. Accepted are earlier secrets and the next one, in any order.
 func NewKeyring(active Secret, accepted ...Secret) (*Keyring, error) {
 	k := new(Keyring)
+	k.marks = newWatermarks(&k.clock)
 	if err := k.Replace(active, accepted...); err != nil {
 		return nil, err
 	}
@@ -104,8 +120,47 @@ func (k *Keyring) Replace(active Secret, accepted ...Secret) error {
 		next.all = append(next.all, derived)
 	}
 	next.active = next.all[0]
+	next.retire(old, k.clock.read().order)
 	k.set.Store(next)
 	return nil
+}
+
+// retire notes which secrets are no longer in the set.
+func (s *keySet) retire(old *keySet, now int64) {
+	if old == nil {
+		return
+	}
+	for _, k := range old.all {
+		if s.find(k.id) == nil {
+			s.retired = append(s.retired, retired{k.id, k.namer, now})
+		}
+	}
+	for _, r := range old.retired {
+		if s.find(r.id) == nil && now-r.at < int64(markLife) {
+			s.retired = append(s.retired, r)
+		}
+	}
+	if len(s.retired) > maxRetired {
+		s.retired = s.retired[:maxRetired:maxRetired]
+	}
+}
+
+// A naming is a way to name watermarks in a Store, and the keys to seal those with.
+type naming struct {
+	namer
+	keys *keys
+}
+
+// namings returns those of all secrets of which sessions may be resumed.
+func (s *keySet) namings() []naming {
+	all := make([]naming, 0, len(s.all)+len(s.retired))
+	for _, k := range s.all {
+		all = append(all, naming{k.namer, k})
+	}
+	for _, r := range s.retired {
+		all = append(all, naming{r.namer, s.active}) // nothing is left to seal with
+	}
+	return all
 }
 
 // active returns the keys that seal.

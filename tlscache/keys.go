@@ -22,11 +22,17 @@ type keys struct {
 	id     uint32
 	secret Secret
 	handle cipher.AEAD // seals handles; its tag is their MAC
-	names  sync.Pool   // of hash.Hash: HMAC-SHA-256, which costs four compressions to set up
 	seal   []byte      // of which the key of each record is derived
 	export []byte      // the same for exported sessions
+	namer
 
 	everything name // of the watermark of RevokeAll
+}
+
+// A namer names things under one secret: all that is kept of a secret which the Keyring no longer
+// has. Nothing opens with it.
+type namer struct {
+	hashes *sync.Pool // of hash.Hash: HMAC-SHA-256, which costs four compressions to set up
 }
 
 // deriveKeys derives every key of a secret, each for a purpose of its own.
@@ -49,7 +55,7 @@ func deriveKeys(s Secret) (*keys, error) {
 	if k.handle, err = newAEAD(handleKey); err != nil {
 		return nil, err
 	}
-	k.names.New = func() any { return hmac.New(sha256.New, namesKey) }
+	k.namer = namer{&sync.Pool{New: func() any { return hmac.New(sha256.New, namesKey) }}}
 	k.everything = k.name(ofEverything, nil)
 	return k, nil
 }
@@ -64,9 +70,9 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 }
 
 // name returns the name of a thing of some kind. Names of two kinds are never equal.
-func (k *keys) name(kind string, thing ...[]byte) name {
-	mac := k.names.Get().(hash.Hash)
-	defer k.names.Put(mac)
+func (k namer) name(kind string, thing ...[]byte) name {
+	mac := k.hashes.Get().(hash.Hash)
+	defer k.hashes.Put(mac)
 	mac.Reset()
 	buf := make([]byte, 0, 128)
 	buf = appendField(buf, []byte(kind))

@@ -14,12 +14,13 @@ type principalID [sha256.Size]byte
 // stored: connections that resume it get copies of state.
 type record struct {
 	flags     byte  // flagTLS13, flagSingle, flagBounded
-	auth      int64 // when its client last proved who it is; Unix nanoseconds
-	expires   int64 // Unix nanoseconds
+	auth      stamp // when its client last proved who it is
+	expires   stamp
 	principal principalID
 	state     *tls.SessionState
 
 	// What the session is bound to. Not in the sealed form, but authenticated with it.
+	id     [nameSize]byte // of its handle
 	scope  [sha256.Size]byte
 	server string // normalName
 
@@ -34,6 +35,11 @@ const recordVersion = 1
 
 // recordHeader is all before the session's own encoding.
 const recordHeader = 1 + 1 + 8 + 8 + sha256.Size
+
+// isOf reports whether a record is the one that a handle names, of the kind that the handle says.
+func (r *record) isOf(h handle) bool {
+	return r.id == h.id && (r.flags^h.flags)&flagTLS13 == 0 && (r.principal != principalID{}) == (h.flags&flagGroup != 0)
+}
 
 // bound returns what a sealed record is bound to.
 func (r *record) bound() []byte {
@@ -51,15 +57,15 @@ func (r *record) seal(k *keys, id [nameSize]byte) ([]byte, error) {
 	}
 	b := make([]byte, 0, recordHeader+len(state))
 	b = append(b, recordVersion, r.flags)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.auth))
-	b = binary.BigEndian.AppendUint64(b, uint64(r.expires))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.auth.wall))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.expires.wall))
 	b = append(b, r.principal[:]...)
 	return k.sealAs(sealRecord, id[:], r.bound(), append(b, state...))
 }
 
 // openRecord is the reverse of seal: of a record under an id, a scope and a server name.
 func (k *Keyring) openRecord(sealed []byte, id [nameSize]byte, scope [sha256.Size]byte, server string) (*record, error) {
-	r := &record{scope: scope, server: server}
+	r := &record{id: id, scope: scope, server: server}
 	b, err := k.openAs(sealRecord, id[:], r.bound(), sealed)
 	if err != nil {
 		return nil, err
@@ -78,8 +84,8 @@ func (r *record) decode(b []byte) (err error) {
 		return errVersion
 	}
 	r.flags = b[1]
-	r.auth = int64(binary.BigEndian.Uint64(b[2:]))
-	r.expires = int64(binary.BigEndian.Uint64(b[10:]))
+	r.auth.wall = int64(binary.BigEndian.Uint64(b[2:]))
+	r.expires.wall = int64(binary.BigEndian.Uint64(b[10:]))
 	copy(r.principal[:], b[18:])
 	if r.state, err = tls.ParseSessionState(b[recordHeader:]); err != nil {
 		return errMalformed // another Go version's, perhaps

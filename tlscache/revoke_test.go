@@ -121,11 +121,7 @@ func TestRevocationReachesConnectionsBetweenUnwrapAndWrap(t *testing.T) {
 					if err := revoke(w); err != nil {
 						t.Fatal(err)
 					}
-					reason := MissRevoked
-					if cfg.Store == nil && version == tls.VersionTLS12 && what != "all" {
-						reason = MissGone // it is the session itself, and memory gave it up
-					}
-					w.wantMiss("the descendant", w.wrapped(m.resumed()), m, reason)
+					w.wantMiss("the descendant", w.wrapped(m.resumed()), m, MissRevoked)
 					if w.unwrapped(w.wrapped(m), m) == nil {
 						t.Error("a session of a handshake after the revocation is not found")
 					}

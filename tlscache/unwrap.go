@@ -43,6 +43,7 @@ type offer struct {
 	*connection
 	cs     tls.ConnectionState
 	now    time.Time
+	at     stamp  // the same
 	server string // normalName
 	keys   *keys
 	name   name // of the server name under keys
@@ -58,7 +59,7 @@ func (c *connection) find(identity []byte, cs tls.ConnectionState) (state *tls.S
 			state, reason = nil, MissStoreError
 		}
 	}()
-	o := offer{connection: c, cs: cs, now: time.Now(), server: normalName(cs.ServerName)}
+	o := offer{connection: c, cs: cs, now: time.Now(), at: c.s.keyring.clock.read(), server: normalName(cs.ServerName)}
 	var r *record
 	switch {
 	case s.closed.Load():
@@ -92,7 +93,7 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 	switch {
 	case h.flags&flagDead != 0:
 		return nil, deadReason(h)
-	case o.now.Unix() >= int64(h.expires):
+	case o.at.wall >= int64(h.expires)*int64(time.Second):
 		if h.flags&flagAge != 0 {
 			return nil, MissAuthAge
 		}
@@ -133,14 +134,17 @@ func (o *offer) lookup(h handle) (*record, MissReason) {
 	}
 	key := s.storeKey(h, o.keys)
 	item, err := get(key)
+	if errors.Is(err, session.ErrNotFound) {
+		return nil, o.absent(h, nil)
+	}
 	if err != nil {
 		return nil, missOf(err)
 	}
 	r, ok := item.Live.(*record)
-	if !ok || r.scope != o.scope || r.server != o.server {
+	if !ok || r == nil || !r.isOf(h) || r.scope != o.scope || r.server != o.server {
 		return nil, MissMalformed // not what we stored
 	}
-	if s.keyring.marks.some.Load() && s.keyring.marks.covers(o.marks(h), r.auth) {
+	if s.keyring.marks.covers(r) {
 		if !o.single {
 			_ = s.store.Delete(context.Background(), key) // it only takes up room
 		}
@@ -161,16 +165,6 @@ func (o *offer) marks(h handle) []name {
 	return names
 }
 
-// covers reports whether one of some watermarks revokes what was authenticated at a time.
-func (w *watermarks) covers(names []name, auth int64) bool {
-	for _, n := range names {
-		if w.revoked(n, auth) {
-			return true
-		}
-	}
-	return false
-}
-
 // fetch is lookup in a Store that is not Local. The session and what might revoke it are asked for
 // at once: none can be trusted to answer soon.
 func (o *offer) fetch(h handle) (*record, MissReason) {
@@ -184,47 +178,69 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 		}
 		return s.store.Lookup(ctx, key)
 	})
-	names := o.marks(h)
-	mark, markErr := s.highest(ctx, names)
+	marks, markErr := s.askWatermarks(ctx, o.marks(h))
 	sealed, err := asked.wait(ctx)
+	if errors.Is(err, session.ErrNotFound) && markErr == nil {
+		return nil, o.absent(h, marks)
+	}
 	if err = errors.Join(err, markErr); err != nil {
 		return nil, missOf(err)
 	}
 	r, err := s.keyring.openRecord(sealed, h.id, o.scope, o.server)
-	if err != nil {
+	if err != nil || !r.isOf(h) {
 		return nil, MissMalformed // left where it is: the fault may be ours
 	}
-	if r.auth <= mark || s.keyring.marks.covers(names, r.auth) {
+	if s.revoked(r, marks) {
 		return nil, MissRevoked
 	}
 	return r, 0
 }
 
-// highest returns the highest of some watermarks in the Store.
-func (s *Server) highest(ctx context.Context, names []name) (int64, error) {
-	var asked [3]pending[int64]
+// askWatermarks returns some watermarks in the Store, in the order of their names.
+func (s *Server) askWatermarks(ctx context.Context, names []name) ([]told, error) {
+	var asked [3]pending[told]
 	for i, n := range names {
-		asked[i] = start(ctx, s.guard, mayProbe, func(ctx context.Context) (int64, error) { return s.lookupWatermark(ctx, n) })
+		asked[i] = start(ctx, s.guard, mayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
 	}
-	var highest int64
+	marks := make([]told, len(names))
 	var errs error
 	for i := range names {
-		mark, err := asked[i].wait(ctx)
-		highest, errs = max(highest, mark), errors.Join(errs, err)
+		var err error
+		marks[i], err = asked[i].wait(ctx)
+		errs = errors.Join(errs, err)
 	}
-	return highest, errs
+	return marks, errs
+}
+
+// revoked reports whether a watermark covers a record: one that this process knows, or one of those
+// that the Store told of, which it knows from now on.
+func (s *Server) revoked(r *record, marks []told) bool {
+	for i, w := range r.watermarks() {
+		if i < len(marks) && marks[i].at != 0 {
+			s.keyring.marks.adopt(w, marks[i])
+		}
+	}
+	return s.keyring.marks.covers(r)
 }
 
 // refuse returns why a record may not be resumed now.
 func (o *offer) refuse(r *record) MissReason {
-	now := max(o.now.UnixNano(), o.s.keyring.clock.last.Load()) // the wall clock may have stepped back
 	switch {
-	case r.flags&flagBounded != 0 && now-r.auth >= int64(o.s.cfg.MaxAuthAge):
+	case r.flags&flagBounded != 0 && r.auth.since(o.at) >= o.s.cfg.MaxAuthAge:
 		return MissAuthAge
-	case now >= r.expires:
+	case r.expires.since(o.at) >= 0:
+		return MissExpired
+	case r.expires.order == 0 && !o.credible(r):
 		return MissExpired
 	}
 	return 0
+}
+
+// credible reports whether the times of a record that was sealed can be true. If not, a clock was
+// wrong, and nobody knows what it is older than.
+func (o *offer) credible(r *record) bool {
+	left := -r.expires.since(o.at)
+	return left <= o.s.cfg.TTL+maxSkew && o.s.keyring.clock.believes(r.auth.wall)
 }
 
 // missOf returns the reason that an error stands for.

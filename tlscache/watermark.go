@@ -4,15 +4,16 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/puzpuzpuz/xsync/v3"
+
 	"github.com/sessioncache/sessioncache/session"
 )
 
-// The kinds of names that watermarks have.
+// The kinds of things that watermarks revoke.
 const (
 	ofPrincipal  = "principal"
 	ofServerName = "server name"
@@ -22,175 +23,345 @@ const (
 // watermarkPartial is the partial key of watermarks in a Store.
 const watermarkPartial = "revoked"
 
-// A watermark revokes whatever was authenticated at or before its time. So it ends stored sessions,
-// those being stored, and all that descend from them, without knowing a single one.
+const (
+	// markLife is how long a watermark matters: no session that it covers lives longer, by clocks that
+	// agree within maxSkew.
+	markLife = session.MaxTTL + 2*maxSkew
+
+	// maxMarks bounds the watermarks that a process knows. Each takes about 300 bytes.
+	maxMarks = 1 << 20
+)
+
+// A watermark revokes what was authenticated at or before its time. So it ends stored sessions,
+// those being stored, and all that descend from them, without knowing a single one. This is what it
+// is of. In the process watermarks are found by that: names hang on secrets, which rotate.
 type watermark struct {
 	kind  string
-	thing []byte
+	thing string // a principalID, a normalName, or nothing
 }
 
-func (w watermark) name(k *keys) name { return k.name(w.kind, w.thing) }
+var everything = watermark{kind: ofEverything}
 
-// watermarks are the revocations that this process knows. The zero value is ready; it is safe
-// for concurrent use.
+func (w watermark) name(k namer) name { return k.name(w.kind, []byte(w.thing)) }
+
+// watermarks are the revocations that this process knows, safe for concurrent use.
 type watermarks struct {
-	some      atomic.Bool // whether any was ever set: until then nobody computes a name
-	notBefore sync.Map    // name -> int64
-}
+	clock *clock
+	some  atomic.Bool // whether any was ever set: until then nobody looks
+	of    *xsync.MapOf[watermark, *mark]
+	named *xsync.MapOf[name, *mark] // those whose sessions were swept out of a Store
 
-// raise sets a watermark unless it stands higher already.
-func (w *watermarks) raise(n name, to int64) {
-	w.some.Store(true)
-	for {
-		old, loaded := w.notBefore.LoadOrStore(n, to)
-		if !loaded || old.(int64) >= to || w.notBefore.CompareAndSwap(n, old, to) {
-			return
-		}
+	folded atomic.Uint64 // how many are part of that of everything, since there were too many
+	mu     struct {
+		sync.Mutex
+		// In order of when they were last raised.
+		oldest, newest *mark
+		n              int
 	}
 }
 
-// revoked reports whether a watermark covers what was authenticated at a time.
-func (w *watermarks) revoked(n name, auth int64) bool {
-	mark, ok := w.notBefore.Load(n)
-	return ok && auth <= mark.(int64)
+// A mark is one watermark as this process knows it.
+type mark struct {
+	watermark
+	at atomic.Pointer[markTimes]
+
+	// owner: watermarks, under mu.
+	raised       int64 // by the clock's order
+	older, newer *mark
+	names        []name // in named
 }
 
-// prune forgets watermarks older than any session can be.
-func (w *watermarks) prune(now int64) {
-	w.notBefore.Range(func(n, mark any) bool {
-		if mark.(int64) < now-int64(session.MaxTTL) {
-			w.notBefore.CompareAndDelete(n, mark)
+// markTimes are the times of a mark. Immutable.
+type markTimes struct {
+	own  stamp // of the revocations in this process; zero: none
+	told int64 // of those that a Store told of, by the wall; 0: none
+
+	// wrote is what this process wrote to a Store last, by its clock as it was then.
+	wrote int64
+
+	// disbelieved is what a Store told that lies ahead: the clock was wrong where it was stamped. It
+	// counted as of now, once.
+	disbelieved int64
+}
+
+func newWatermarks(c *clock) *watermarks {
+	return &watermarks{clock: c, of: xsync.NewMapOf[watermark, *mark](), named: xsync.NewMapOf[name, *mark]()}
+}
+
+// raise sets a watermark of this process unless it stands higher already, and lets names lead to it.
+func (w *watermarks) raise(of watermark, to stamp, names ...name) {
+	w.change(of, names, func(t markTimes) markTimes {
+		if to.order > t.own.order {
+			t.own = to
 		}
-		return true
+		return t
 	})
 }
 
-// RevokePrincipal ends the sessions of a principal, as ServerConfig.Principal names it: the stored ones,
-// those being stored, whatever descends from them, and fallback tickets. When it returns, this
-// process resumes none of them; with a Store that is not Local, no process that shares it does.
-// Live connections stay open, and tickets of hooks that the configuration had before are not
-// known to the Server. First deny the principal a full handshake, then revoke.
-//
-// An error says that the Store did not take it: this process heeds it nevertheless, others do not.
-func (s *Server) RevokePrincipal(ctx context.Context, principal string) error {
-	if principal == "" {
-		return errors.New("tlscache: RevokePrincipal of an empty principal; RevokeAll ends all sessions")
-	}
-	id := identify(principal)
-	return s.revoke(ctx, watermark{ofPrincipal, id[:]})
-}
-
-// RevokeServerName ends the sessions that were established under a server name, in the manner of
-// RevokePrincipal. An empty name stands for clients that sent none.
-func (s *Server) RevokeServerName(ctx context.Context, serverName string) error {
-	return s.revoke(ctx, watermark{ofServerName, []byte(normalName(serverName))})
-}
-
-// RevokeAll ends all sessions, in the manner of RevokePrincipal.
-func (s *Server) RevokeAll(ctx context.Context) error {
-	return s.revoke(ctx, watermark{ofEverything, nil})
-}
-
-// revoke sets a watermark under every secret of the keyring, for sessions have names under theirs.
-func (s *Server) revoke(ctx context.Context, w watermark) error {
-	if s.isZero() {
-		return errZeroServer
-	}
-	if s.closed.Load() {
-		return errServerClosed
-	}
-	begin := s.keyring.clock.stamp()
-	s.keyring.marks.prune(begin)
-	var errs []error
-	ring := s.keyring.set.Load().all
-	for _, k := range ring {
-		n := w.name(k)
-		s.keyring.marks.raise(n, begin)
-		if s.local == nil {
-			errs = append(errs, s.publish(ctx, k, n, begin))
-		}
-	}
-	s.sweep(ctx, w, ring)
-	// Once more, for what was being stored while the Store was asked: it is not to resume either.
-	end := s.keyring.clock.stamp()
-	for _, k := range ring {
-		s.keyring.marks.raise(w.name(k), end)
-	}
-	return errors.Join(errs...)
-}
-
-// publish writes a watermark to the Store, where other processes look it up.
-func (s *Server) publish(ctx context.Context, k *keys, n name, at int64) error {
-	sealed, err := k.sealAs(sealWatermark, n[:], nil, binary.BigEndian.AppendUint64(nil, uint64(at)))
-	if err == nil {
-		err = protected(func() error {
-			return s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL)
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("tlscache: the store did not take the revocation: %w", err)
-	}
-	return nil
-}
-
-// sweep gives back the memory of revoked sessions at once where the Store can find them. The
-// watermark has ended them already, so nothing depends on it.
-func (s *Server) sweep(ctx context.Context, w watermark, ring []*keys) {
-	indexed, ok := s.store.(session.Indexed)
-	if !ok {
-		return
-	}
-	var partials []string
-	for _, k := range ring {
-		switch n := w.name(k); w.kind {
-		case ofPrincipal:
-			partials = append(partials, string(n[:]))
-		case ofServerName:
-			for slice := range anonymousSlices {
-				partials = append(partials, anonymousPartial(n.tag(), byte(slice)))
-			}
-		}
-	}
-	for _, p := range partials {
-		err := protected(func() error { _, err := indexed.DeletePartial(ctx, p); return err })
-		if err != nil {
+// adopt sets a watermark to what a Store told of it, unless it stands higher already. So it stays
+// known here, whatever becomes of it there.
+func (w *watermarks) adopt(of watermark, t told) {
+	w.clock.distrust(t.wrong)
+	if m, ok := w.of.Load(of); ok {
+		if at := m.at.Load(); t.at <= at.told || t.at == at.wrote || t.at == at.disbelieved {
 			return
 		}
 	}
+	believed := t.at <= w.clock.read().wall+int64(maxSkew)
+	now := w.clock.stamp()
+	w.change(of, nil, func(at markTimes) markTimes {
+		switch {
+		case believed:
+			at.told = max(at.told, t.at)
+		case at.disbelieved != t.at:
+			at.own, at.disbelieved = now, t.at
+		}
+		return at
+	})
+}
+
+// write returns what to write to a Store of a watermark, and notes it.
+func (w *watermarks) write(of watermark) told {
+	t := told{at: w.height(of), wrong: w.clock.wrongs()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m, ok := w.of.Load(of); ok {
+		next := *m.at.Load()
+		next.wrote = t.at
+		m.at.Store(&next)
+	}
+	return t
+}
+
+// change changes a mark, makes it the newest, and keeps the bounds. Its cost does not depend on how many
+// there are.
+func (w *watermarks) change(of watermark, names []name, f func(markTimes) markTimes) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m, ok := w.of.Load(of)
+	if ok {
+		w.unlinkLocked(m)
+	} else {
+		m = &mark{watermark: of}
+		m.at.Store(new(markTimes))
+	}
+	next := f(*m.at.Load())
+	m.at.Store(&next)
+	for _, n := range names {
+		if old, ok := w.named.Load(n); !ok || old != m {
+			w.named.Store(n, m)
+			m.names = append(m.names, n)
+		}
+	}
+	m.raised = w.clock.read().order
+	w.linkLocked(m)
+	w.of.Store(of, m) // publishes: its times are set
+	w.some.Store(true)
+	w.pruneLocked(m.raised)
+}
+
+// pruneLocked forgets the marks that are older than any session can be and, where there are too many,
+// makes the oldest part of that of everything, which is the safe side.
+func (w *watermarks) pruneLocked(now int64) {
+	for m := w.mu.oldest; m != nil && m.raised < now-int64(markLife); m = w.mu.oldest {
+		w.forgetLocked(m)
+	}
+	for w.mu.n > maxMarksNow {
+		m := w.mu.oldest
+		if m.watermark == everything {
+			m = m.newer
+		}
+		at := m.at.Load()
+		all, ok := w.of.Load(everything)
+		if !ok {
+			all = &mark{watermark: everything}
+			all.at.Store(new(markTimes))
+			w.linkLocked(all)
+		} else {
+			w.unlinkLocked(all)
+			w.linkLocked(all)
+		}
+		all.raised = now
+		sum := *all.at.Load()
+		if at.own.order > sum.own.order {
+			sum.own = at.own
+		}
+		sum.told = max(sum.told, at.told)
+		all.at.Store(&sum)
+		w.of.Store(everything, all) // before the other goes
+		w.folded.Add(1)
+		w.forgetLocked(m)
+	}
+}
+
+// maxMarksNow is maxMarks, but for tests.
+var maxMarksNow = maxMarks
+
+func (w *watermarks) linkLocked(m *mark) {
+	m.older, m.newer = w.mu.newest, nil
+	if m.older != nil {
+		m.older.newer = m
+	} else {
+		w.mu.oldest = m
+	}
+	w.mu.newest = m
+	w.mu.n++
+}
+
+func (w *watermarks) unlinkLocked(m *mark) {
+	if m.older != nil {
+		m.older.newer = m.newer
+	} else {
+		w.mu.oldest = m.newer
+	}
+	if m.newer != nil {
+		m.newer.older = m.older
+	} else {
+		w.mu.newest = m.older
+	}
+	m.older, m.newer = nil, nil
+	w.mu.n--
+}
+
+func (w *watermarks) forgetLocked(m *mark) {
+	w.unlinkLocked(m)
+	w.of.Delete(m.watermark)
+	for _, n := range m.names {
+		w.named.Delete(n)
+	}
+}
+
+// covers reports whether a watermark revokes a record.
+func (w *watermarks) covers(r *record) bool {
+	if !w.some.Load() {
+		return false
+	}
+	for _, of := range r.watermarks() {
+		if m, ok := w.of.Load(of); ok && w.reaches(m, r.auth) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *watermarks) reaches(m *mark, auth stamp) bool {
+	at := m.at.Load()
+	switch {
+	case auth.wall <= at.told:
+		return true
+	case at.own == stamp{}:
+		return false
+	case auth.order != 0:
+		return auth.order <= at.own.order
+	}
+	return auth.wall <= w.clock.corrected(at.own)
+}
+
+// height returns the time of a watermark by the wall clock, as far as this process knows; 0: none.
+func (w *watermarks) height(of watermark) int64 {
+	m, ok := w.of.Load(of)
+	if !ok {
+		return 0
+	}
+	at := m.at.Load()
+	return max(at.told, w.clock.corrected(at.own))
+}
+
+// watermarks returns what may revoke a record: of everything, its server name, and its principal.
+func (r *record) watermarks() []watermark {
+	of := append(make([]watermark, 0, 3), everything, watermark{ofServerName, r.server})
+	if r.principal != (principalID{}) {
+		of = append(of, watermark{ofPrincipal, string(r.principal[:])})
+	}
+	return of
 }
 
 func watermarkKey(n name) session.Key {
 	return session.Key{Partial: watermarkPartial, ID: string(n[:])}
 }
 
-// lookupWatermark returns the time of a watermark in the Store, 0 if there is none. One that cannot
-// be read is an error, and what it might cover a miss.
-func (s *Server) lookupWatermark(ctx context.Context, n name) (int64, error) {
-	sealed, err := s.store.Lookup(ctx, watermarkKey(n))
-	if errors.Is(err, session.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	b, err := s.keyring.openAs(sealWatermark, n[:], nil, sealed)
-	if err != nil || len(b) != 8 {
-		return 0, errors.Join(errMalformed, err)
-	}
-	return int64(binary.BigEndian.Uint64(b)), nil
+// told is what a Store tells of a watermark.
+type told struct {
+	at    int64  // by the wall; 0: there is none
+	wrong []span // times that the clock of the process which wrote it was wrong
 }
 
-// A clock gives authentication times and those of revocations: the wall clock, because processes
-// compare them, but never the same time twice and never an earlier one, so that within a
-// process what comes later is later. The zero value is ready.
-type clock struct{ last atomic.Int64 }
+// seal returns a watermark as a Store keeps it, bound to its name.
+//
+//	sealed{time(8) [from(8) to(8)]…}
+func (t told) seal(k *keys, n name) ([]byte, error) {
+	b := binary.BigEndian.AppendUint64(nil, uint64(t.at))
+	for _, s := range t.wrong {
+		b = binary.BigEndian.AppendUint64(b, uint64(s.from))
+		b = binary.BigEndian.AppendUint64(b, uint64(s.to))
+	}
+	return k.sealAs(sealWatermark, n[:], nil, b)
+}
 
-func (c *clock) stamp() int64 {
-	for {
-		last := c.last.Load()
-		now := max(time.Now().UnixNano(), last+1)
-		if c.last.CompareAndSwap(last, now) {
-			return now
+// openTold is the reverse of seal.
+func (k *Keyring) openTold(sealed []byte, n name) (told, error) {
+	b, err := k.openAs(sealWatermark, n[:], nil, sealed)
+	if err != nil {
+		return told{}, err
+	}
+	if len(b)%16 != 8 || len(b) > 8+16*maxSpans {
+		return told{}, errMalformed
+	}
+	t := told{at: int64(binary.BigEndian.Uint64(b))}
+	for b = b[8:]; len(b) > 0; b = b[16:] {
+		t.wrong = append(t.wrong, span{int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[8:]))})
+	}
+	return t, nil
+}
+
+// lookupWatermark returns a watermark in the Store. One that cannot be read is an error, and what
+// it might cover a miss.
+func (s *Server) lookupWatermark(ctx context.Context, n name) (told, error) {
+	sealed, err := s.store.Lookup(ctx, watermarkKey(n))
+	if errors.Is(err, session.ErrNotFound) {
+		return told{}, nil
+	}
+	if err != nil {
+		return told{}, err
+	}
+	t, err := s.keyring.openTold(sealed, n)
+	if err != nil {
+		return told{}, errors.Join(errMalformed, err)
+	}
+	return t, nil
+}
+
+// absent returns why there is no session in the Store that a handle names: as far as the handle and
+// the watermarks tell, for sessions that were revoked are swept out, and those that expired are gone.
+func (o *offer) absent(h handle, marks []told) MissReason {
+	// The handle tells when it expires, rounded up to a second, and so about when it was issued.
+	expires := (int64(h.expires) - 1) * int64(time.Second)
+	switch {
+	case o.revokedSince(expires-int64(o.s.cfg.TTL), h, marks):
+		return MissRevoked
+	case o.at.wall < expires:
+		return MissGone
+	case h.flags&flagAge != 0:
+		return MissAuthAge
+	}
+	return MissExpired
+}
+
+// revokedSince reports whether a watermark that may cover the session of a handle stands higher than
+// a time by the wall clock.
+func (o *offer) revokedSince(issued int64, h handle, marks []told) bool {
+	for _, t := range marks {
+		if t.at > issued {
+			return true
 		}
 	}
+	w := o.s.keyring.marks
+	if !w.some.Load() {
+		return false
+	}
+	if max(w.height(everything), w.height(watermark{ofServerName, o.server})) > issued {
+		return true
+	}
+	m, ok := w.named.Load(h.group)
+	return ok && h.flags&flagGroup != 0 && w.height(m.watermark) > issued
 }

@@ -37,7 +37,7 @@ func (c *connection) wrap(cs tls.ConnectionState, ss *tls.SessionState) (ticket 
 		s.counts.unstable.Add(1)
 		return s.second(c.before.wrap, cs, ss, MissScope), nil
 	}
-	i := issue{connection: c, cs: cs, ss: ss, now: time.Now(), server: normalName(cs.ServerName)}
+	i := issue{connection: c, cs: cs, ss: ss, now: time.Now(), at: s.keyring.clock.read(), server: normalName(cs.ServerName)}
 	return i.ticket(), nil
 }
 
@@ -70,6 +70,7 @@ type issue struct {
 	cs        tls.ConnectionState
 	ss        *tls.SessionState
 	now       time.Time
+	at        stamp  // the same
 	server    string // normalName
 	principal principalID
 	lineage   [sha256.Size]byte // TLS 1.2
@@ -95,7 +96,7 @@ func (i *issue) ticket() []byte {
 	if !ok {
 		return s.dead(MissAuthAge)
 	}
-	return i.store(auth, i.now.Add(s.cfg.TTL).UnixNano())
+	return i.store(auth, i.at.plus(s.cfg.TTL))
 }
 
 // second returns the second fallback's ticket, or a dead handle.
@@ -111,7 +112,7 @@ func (i *issue) readLineage() bool {
 }
 
 // authenticated returns when the client proved who it is; not ok if nobody knows.
-func (i *issue) authenticated() (auth int64, ok bool) {
+func (i *issue) authenticated() (auth stamp, ok bool) {
 	if !i.cs.DidResume {
 		return i.begun, true
 	}
@@ -131,7 +132,7 @@ func (i *issue) again() []byte {
 		if !i.readLineage() {
 			return i.second(MissMalformed)
 		}
-		return i.store(auth, i.now.Add(s.cfg.TTL).UnixNano())
+		return i.store(auth, i.at.plus(s.cfg.TTL))
 	}
 	r := f.tls12
 	// Under a secret that is being rotated out it is stored once more, to outlive the secret.
@@ -156,7 +157,7 @@ func (i *issue) confirmed() bool {
 }
 
 // store stores the session and returns its handle, or what there is in its place.
-func (i *issue) store(auth, expires int64) []byte {
+func (i *issue) store(auth, expires stamp) []byte {
 	s := i.s
 	k := s.keyring.active()
 	if i.ring.find(k.id) != k {
@@ -166,16 +167,17 @@ func (i *issue) store(auth, expires int64) []byte {
 	}
 	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage}
 	h := handle{scope: i.tag(k), server: s.serverName(k, i.server).tag(), id: i.newID(k)}
+	r.id = h.id
 	if i.tls13() {
 		r.flags |= flagTLS13
 	}
 	if i.bounded() {
 		r.flags |= flagBounded
-		if until := auth + int64(s.cfg.MaxAuthAge); until < expires {
-			r.expires, h.flags = until, flagAge
+		if until := auth.plus(s.cfg.MaxAuthAge); until.since(expires) > 0 {
+			r.expires, h.flags = expires.earlier(until), flagAge
 		}
 	}
-	ttl := time.Duration(r.expires - i.now.UnixNano())
+	ttl := -r.expires.since(i.at)
 	if ttl <= 0 {
 		if h.flags&flagAge != 0 {
 			return s.dead(MissAuthAge)
@@ -194,7 +196,7 @@ func (i *issue) store(auth, expires int64) []byte {
 		h.group = k.name(ofPrincipal, i.principal[:])
 	}
 	h.flags |= r.flags & (flagTLS13 | flagSingle)
-	h.expires = uint32((r.expires + int64(time.Second) - 1) / int64(time.Second))
+	h.expires = uint32((r.expires.wall + int64(time.Second) - 1) / int64(time.Second))
 	if err := s.put(k, h, r, i.confirmed(), ttl); err != nil {
 		return i.fallback(k, h, r, missOf(err))
 	}

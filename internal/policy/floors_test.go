@@ -43,7 +43,7 @@ var rooms = []room{
 	{pattern: "session", floor: 3},
 
 	{pattern: "session/sessiontest", floor: 4},
-	{pattern: "tlscache", floor: 4},
+	{pattern: "tlscache", floor: 4, libraries: []string{xsync}},
 	{pattern: "inspect", floor: 4},
 	{pattern: "cmd/...", floor: 5}, // the demo runs on tlscache
 

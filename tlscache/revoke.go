@@ -1,0 +1,108 @@
+package tlscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sessioncache/sessioncache/session"
+)
+
+// RevokePrincipal ends the sessions of a principal, as ServerConfig.Principal names it: the stored ones,
+// those being stored, whatever descends from them, and fallback tickets. When it returns, this
+// process resumes none of them. With a Store that is not Local, no process that shares it does on a
+// handshake that begins later; one that had read the watermarks from the Store already may.
+// Live connections stay open, and tickets of hooks that the configuration had before are not
+// known to the Server. First deny the principal a full handshake, then revoke.
+//
+// Its cost does not depend on how many were revoked before. A process remembers 1<<20 revocations; of
+// more within a week, the oldest end all sessions that are as old.
+//
+// An error says that the Store did not take it: this process heeds it nevertheless, others do not.
+func (s *Server) RevokePrincipal(ctx context.Context, principal string) error {
+	if principal == "" {
+		return errors.New("tlscache: RevokePrincipal of an empty principal; RevokeAll ends all sessions")
+	}
+	id := identify(principal)
+	return s.revoke(ctx, watermark{ofPrincipal, string(id[:])})
+}
+
+// RevokeServerName ends the sessions that were established under a server name, in the manner of
+// RevokePrincipal. An empty name stands for clients that sent none.
+func (s *Server) RevokeServerName(ctx context.Context, serverName string) error {
+	return s.revoke(ctx, watermark{ofServerName, normalName(serverName)})
+}
+
+// RevokeAll ends all sessions, in the manner of RevokePrincipal.
+func (s *Server) RevokeAll(ctx context.Context) error { return s.revoke(ctx, everything) }
+
+// revoke sets a watermark, in the Store under every name that it has or will be looked up by.
+func (s *Server) revoke(ctx context.Context, w watermark) error {
+	if s.isZero() {
+		return errZeroServer
+	}
+	if s.closed.Load() {
+		return errServerClosed
+	}
+	marks := s.keyring.marks
+	marks.raise(w, s.keyring.clock.stamp())
+	var err error
+	if s.local == nil {
+		if err = s.publish(ctx, w); err != nil {
+			err = fmt.Errorf("tlscache: the store did not take the revocation: %w", err)
+		}
+	}
+	swept := s.sweep(ctx, w)
+	// Once more, for what was being stored while the Store was asked: it is not to resume either.
+	marks.raise(w, s.keyring.clock.stamp(), swept...)
+	return err
+}
+
+// publish writes a watermark to the Store under each of its names, where other processes look it up.
+func (s *Server) publish(ctx context.Context, w watermark) error {
+	set := s.keyring.set.Load()
+	t := s.keyring.marks.write(w)
+	var errs []error
+	for _, under := range set.namings() {
+		errs = append(errs, s.write(ctx, w.name(under.namer), under.keys, t))
+	}
+	return errors.Join(errs...)
+}
+
+// write writes a watermark to the Store under one name.
+func (s *Server) write(ctx context.Context, n name, k *keys, t told) error {
+	sealed, err := t.seal(k, n)
+	if err != nil {
+		return err
+	}
+	return protected(func() error { return s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL) })
+}
+
+// sweep gives back the memory of revoked sessions at once where the Store can find them. The
+// watermark has ended them already, so nothing depends on it. It returns the names by which handles
+// know the principal.
+func (s *Server) sweep(ctx context.Context, w watermark) (principals []name) {
+	indexed, ok := s.store.(session.Indexed)
+	if !ok {
+		return nil
+	}
+	var partials []string
+	for _, k := range s.keyring.set.Load().all {
+		switch n := w.name(k.namer); w.kind {
+		case ofPrincipal:
+			partials = append(partials, string(n[:]))
+			principals = append(principals, n)
+		case ofServerName:
+			for slice := range anonymousSlices {
+				partials = append(partials, anonymousPartial(n.tag(), byte(slice)))
+			}
+		}
+	}
+	for _, p := range partials {
+		err := protected(func() error { _, err := indexed.DeletePartial(ctx, p); return err })
+		if err != nil {
+			break
+		}
+	}
+	return principals
+}
