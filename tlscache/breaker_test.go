@@ -11,7 +11,7 @@ func TestBreakerOpensOnMostlyFailuresAndClosesAfterAProbe(t *testing.T) {
 	call := func(good bool) (allowed bool) {
 		v := b.allow(now, mayProbe)
 		if v != refuse {
-			b.report(now, v == letProbe, good)
+			b.report(now, v == letProbe, good, 0)
 		}
 		return v != refuse
 	}
@@ -39,11 +39,11 @@ func TestBreakerOpensOnMostlyFailuresAndClosesAfterAProbe(t *testing.T) {
 	if b.allow(now, mayProbe) != refuse {
 		t.Fatal("a second call was allowed while a probe was under way")
 	}
-	b.report(now, false, true) // one that began before the breaker opened
+	b.report(now, false, true, 0) // one that began before the breaker opened
 	if !b.isOpen() {
 		t.Fatal("an old call's success closed the breaker")
 	}
-	b.report(now, true, true)
+	b.report(now, true, true, 0)
 	if !call(true) || b.isOpen() {
 		t.Fatal("the breaker is open after a probe that succeeded")
 	}
@@ -53,7 +53,7 @@ func TestBreakerStaysClosedWhileAtLeastHalfSucceeds(t *testing.T) {
 	var b breaker
 	now := time.Now()
 	for i := range 1000 {
-		b.report(now, false, i%2 == 0)
+		b.report(now, false, i%2 == 0, 0)
 	}
 	if b.isOpen() {
 		t.Error("open though every second call succeeded")
@@ -61,7 +61,7 @@ func TestBreakerStaysClosedWhileAtLeastHalfSucceeds(t *testing.T) {
 	now = now.Add(breakerWindow)
 	for range 10 * breakerCalls { // slower than breakerCalls in a window: each fails on its own
 		now = now.Add(breakerWindow / (breakerCalls - 2))
-		b.report(now, false, false)
+		b.report(now, false, false, 0)
 	}
 	if b.isOpen() {
 		t.Errorf("open though there were fewer than %d calls a second", breakerCalls)

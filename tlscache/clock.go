@@ -182,8 +182,8 @@ func (c *clock) stepLocked(now stamp, by int64) {
 		c.mu.wrong[i].set += by
 	}
 	c.mu.wrong = slices.DeleteFunc(c.mu.wrong, func(s wrongSpan) bool { return s.own && s.set > -2*int64(stepSize) })
-	if from := max(c.mu.begun, now.wall); c.mu.last.wall > from {
-		c.distrustLocked(wrongSpan{span{from&^epochBits | c.mu.epoch, c.mu.last.wall}, true, by})
+	if from := max(c.mu.begun, now.wall) &^ epochBits; c.mu.last.wall >= from {
+		c.distrustLocked(wrongSpan{span{from | c.mu.epoch, c.mu.last.wall}, true, by})
 	}
 	c.mu.begun, c.mu.epoch = now.wall, (c.mu.epoch+1)%tick
 	c.mu.last.wall = min(c.mu.last.wall, now.wall-tick) // so that the stamps follow

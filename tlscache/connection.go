@@ -33,6 +33,13 @@ func (s *Server) begin() beginning {
 	return beginning{ring: s.keyring.set.Load(), begun: s.keyring.clock.stamp()}
 }
 
+// beginBy is begin of a connection that began for another Server.
+func (s *Server) beginBy(other beginning) beginning {
+	b := s.begin()
+	b.begun = b.begun.backTo(other.begun)
+	return b
+}
+
 // connect returns a connection whose Config has a layer.
 func (s *Server) connect(hello *tls.ClientHelloInfo, cfg *tls.Config, l *layer, begin beginning) *connection {
 	if len(l.others) > 0 {
@@ -50,8 +57,7 @@ func (s *Server) connect(hello *tls.ClientHelloInfo, cfg *tls.Config, l *layer, 
 func (l *layer) besideOthers(hello *tls.ClientHelloInfo, cfg *tls.Config, begin beginning) *layer {
 	own := *l
 	for i := len(l.others) - 1; i >= 0; i-- {
-		at := l.others[i].begin()
-		at.begun = at.begun.backTo(begin.begun)
+		at := l.others[i].beginBy(begin)
 		o := l.others[i].connect(hello, cfg, &layer{s: l.others[i], before: own.before}, at)
 		own.before.wrap, own.before.unwrap = o.wrap, o.unwrap
 	}

@@ -51,8 +51,12 @@ func (in *installation) gate(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	case !intact(in.cfg):
 		return in.outside(theirs), nil
 	case theirs != nil:
-		l := s.over(theirs)
-		c := s.connect(hello, theirs, l, begin)
+		// A Config that another Server was installed in is that Server's: a callback may choose among
+		// tenants that have a Server each.
+		if l := layerOf(theirs); l != nil && l.s != s && !l.s.closed.Load() {
+			s, begin = l.s, l.s.beginBy(begin)
+		}
+		c := s.connect(hello, theirs, s.over(theirs), begin)
 		return c.clone(theirs, c.wrap, c.unwrap), nil
 	}
 	return in.inUse(hello, cfg, begin), nil

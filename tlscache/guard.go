@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,18 +31,71 @@ var (
 	errPanicked = errors.New("tlscache: store panicked")
 )
 
+// maxFormer is how many times maxInFlight calls a Store may leave unanswered for good, outage by outage,
+// before a guard gives their places to no others.
+const maxFormer = 4
+
+// maxProbes bounds the probes that a Store may leave unanswered for good. With the pauses between them, which
+// grow, that many take months.
+const maxProbes = 1024
+
 // A guard stands between handshakes and a Store that may be slow, dead or worse. No call through
-// it takes longer than it is allowed; a Store that ignores its context strands at most
-// maxInFlight goroutines; one that keeps failing is not called at all until a probe succeeds.
-// A guard is safe for concurrent use.
+// it takes longer than it is allowed; one that keeps failing is not called at all until a probe succeeds.
+// A Store that ignores its context strands at most maxInFlight goroutines at first. An eighth of the places
+// are the probes' own: or calls that never return would take all of them, and nothing could find
+// out that the Store has healed. When the probes are stranded as well, one more goes seldom. Once a probe
+// succeeds, calls stranded before give their places to others. A guard is safe for concurrent use.
 type guard struct {
 	maxInFlight int64
-	inFlight    atomic.Int64 // calls that the Store has not returned from
+	calls       atomic.Pointer[calls] // since a probe last succeeded
+	probes      atomic.Int64          // that the Store has not returned from
 	breaker     breaker
 	counts      struct{ timeouts, failures, skipped atomic.Uint64 }
+
+	mu struct {
+		sync.Mutex
+		former []*calls // that were stranded when a probe succeeded
+	}
 }
 
-func newGuard(maxInFlight int) *guard { return &guard{maxInFlight: int64(maxInFlight)} }
+// calls are those that have places at one time.
+type calls struct {
+	running  atomic.Int64 // the Store has not returned from them
+	stranded atomic.Int64 // of these, those that nothing waits for any more
+	stuck    atomic.Int64 // since when, by Unix nanoseconds, no place has been free; 0: there was one
+}
+
+func newGuard(maxInFlight int) *guard {
+	g := &guard{maxInFlight: int64(maxInFlight)}
+	g.breaker.patience = max(1, g.forProbes())
+	g.calls.Store(new(calls))
+	return g
+}
+
+// forProbes returns how many of the places are the probes' own.
+func (g *guard) forProbes() int64 { return g.maxInFlight / 8 }
+
+// replaceStranded gives the places of the calls that run to others, since a probe has succeeded, unless the Store
+// has left too many unanswered.
+func (g *guard) replaceStranded() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.calls.Load()
+	if now.stranded.Load() == 0 || g.formerLocked()+now.running.Load() > maxFormer*g.maxInFlight {
+		return
+	}
+	g.mu.former = append(g.mu.former, now)
+	g.calls.Store(new(calls))
+}
+
+// formerLocked returns how many former calls still run, and forgets those that all have returned.
+func (g *guard) formerLocked() (n int64) {
+	g.mu.former = slices.DeleteFunc(g.mu.former, func(c *calls) bool { return c.running.Load() == 0 })
+	for _, c := range g.mu.former {
+		n += c.running.Load()
+	}
+	return n
+}
 
 // guarded returns what call returns, or an error after the time that is allowed. The call may then
 // still run, with its context done, so it must own all that it uses. It may also run though
@@ -54,9 +109,11 @@ func guarded[T any](g *guard, allowed time.Duration, call func(context.Context) 
 // A pending is a call under way, or the reason why it was not made. Each must be waited for.
 type pending[T any] struct {
 	guard   *guard
+	calls   *calls // that it is one of; nil: a probe, or refused
 	probe   bool
 	refused error
 	answers chan answer[T]
+	given   *atomic.Bool // nothing waits for it any more
 }
 
 type answer[T any] struct {
@@ -75,12 +132,11 @@ const (
 func start[T any](ctx context.Context, g *guard, may bool, call func(context.Context) (T, error)) pending[T] {
 	switch g.breaker.allow(time.Now(), may) {
 	case letThrough:
-		return launch(ctx, g, call)
+		return enter(ctx, g, call)
 	case letProbe:
 		deadline, _ := ctx.Deadline()
 		detached, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
-		p := launch(detached, g, call)
-		p.probe = true
+		p := probe(detached, g, call)
 		go func() {
 			defer cancel()
 			_, _ = p.wait(detached) // which reports it to the breaker
@@ -89,21 +145,63 @@ func start[T any](ctx context.Context, g *guard, may bool, call func(context.Con
 	return pending[T]{guard: g, refused: errOpen}
 }
 
-// launch calls a Store in a goroutine, for it may ignore the end of its context.
-func launch[T any](ctx context.Context, g *guard, call func(context.Context) (T, error)) pending[T] {
-	if g.inFlight.Add(1) > g.maxInFlight {
-		g.inFlight.Add(-1)
+// enter calls a Store if there is a place for another call.
+func enter[T any](ctx context.Context, g *guard, call func(context.Context) (T, error)) pending[T] {
+	c := g.calls.Load()
+	if c.running.Add(1) > g.maxInFlight-g.forProbes() {
+		c.running.Add(-1)
+		if now := time.Now(); !c.stuck.CompareAndSwap(0, now.UnixNano()) && now.UnixNano()-c.stuck.Load() > int64(breakerWindow) {
+			g.breaker.trip(now) // the places will not be free by themselves: only a probe's success frees them
+		}
 		return pending[T]{guard: g, refused: errBusy}
 	}
-	p := pending[T]{guard: g, answers: make(chan answer[T], 1)} // a late answer finds a place, so its goroutine ends
+	if c.stuck.Load() != 0 {
+		c.stuck.Store(0)
+	}
+	p := pending[T]{guard: g, calls: c, given: new(atomic.Bool)}
+	return launch(ctx, p, call, func() {
+		if p.given.Swap(true) {
+			c.stranded.Add(-1)
+			g.breaker.hurry(time.Now())
+		}
+		c.running.Add(-1)
+	})
+}
+
+// probe calls a Store to find out whether it works again.
+func probe[T any](ctx context.Context, g *guard, call func(context.Context) (T, error)) pending[T] {
+	if g.probes.Add(1) > maxProbes {
+		g.probes.Add(-1)
+		return pending[T]{guard: g, probe: true, refused: errBusy}
+	}
+	return launch(ctx, pending[T]{guard: g, probe: true}, call, func() {
+		g.probes.Add(-1)
+		g.breaker.hurry(time.Now())
+	})
+}
+
+// launch calls a Store in a goroutine, for it may ignore the end of its context.
+func launch[T any](ctx context.Context, p pending[T], call func(context.Context) (T, error), leave func()) pending[T] {
+	p.answers = make(chan answer[T], 1) // a late answer finds a place, so its goroutine ends
 	go func() {
-		defer g.inFlight.Add(-1)
+		defer leave()
 		a := answer[T]{err: errPanicked} // unless call returns
 		defer func() { p.answers <- a }()
 		defer func() { _ = recover() }()
 		a.v, a.err = call(ctx)
 	}()
 	return p
+}
+
+// giveUp notes that nothing waits for the call any more.
+func (p pending[T]) giveUp() {
+	if p.calls == nil {
+		return
+	}
+	p.calls.stranded.Add(1)
+	if p.given.Swap(true) {
+		p.calls.stranded.Add(-1) // it has returned meanwhile
+	}
 }
 
 // wait returns the answer, or an error once ctx is done.
@@ -113,7 +211,12 @@ func (p pending[T]) wait(ctx context.Context) (T, error) {
 		select {
 		case a = <-p.answers:
 		case <-ctx.Done():
-			a.err = errTimeout
+			select {
+			case a = <-p.answers: // it came in time, and this goroutine did not get to run
+			default:
+				a.err = errTimeout
+				p.giveUp()
+			}
 		}
 	}
 	if errors.Is(a.err, context.DeadlineExceeded) {
@@ -121,7 +224,10 @@ func (p pending[T]) wait(ctx context.Context) (T, error) {
 	}
 	p.guard.count(a.err)
 	if !errors.Is(a.err, errOpen) {
-		p.guard.breaker.report(time.Now(), p.probe, healthy(a.err))
+		if p.probe && healthy(a.err) {
+			p.guard.replaceStranded()
+		}
+		p.guard.breaker.report(time.Now(), p.probe, healthy(a.err), p.guard.probes.Load())
 	}
 	return a.v, a.err
 }

@@ -27,12 +27,12 @@ func TestGuardNeverWaitsLongerThanAllowed(t *testing.T) {
 				t.Errorf("call %d: %v after %v; want %v after %v", i, err, took, wantErr, want)
 			}
 		}
-		if n := g.inFlight.Load(); n != 4 {
+		if n := g.stats().InFlight; n != 4 {
 			t.Errorf("%d calls in flight; want 4", n)
 		}
 		close(release)
 		synctest.Wait()
-		if n := g.inFlight.Load(); n != 0 {
+		if n := g.stats().InFlight; n != 0 {
 			t.Errorf("%d calls in flight after all returned; want 0", n)
 		}
 		if v, err := guarded(g, time.Second, hang); v != 1 || err != nil {

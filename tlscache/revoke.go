@@ -18,7 +18,8 @@ import (
 // Its cost does not depend on how many were revoked before. A process remembers 1<<20 revocations; of
 // more within a week, the oldest end all sessions that are as old.
 //
-// An error says that the Store did not take it: this process heeds it nevertheless, others do not.
+// It returns when ctx is done, also if the Store ignores that. An error says that the Store did not take it, as
+// far as is known: this process heeds it nevertheless, others may not.
 func (s *Server) RevokePrincipal(ctx context.Context, principal string) error {
 	if principal == "" {
 		return errors.New("tlscache: RevokePrincipal of an empty principal; RevokeAll ends all sessions")
@@ -46,16 +47,47 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 	}
 	marks := s.keyring.marks
 	marks.raise(w, s.keyring.clock.stamp())
-	var err error
-	if s.local == nil {
-		if err = s.publish(ctx, w); err != nil {
-			err = fmt.Errorf("tlscache: the store did not take the revocation: %w", err)
-		}
-	}
-	swept := s.sweep(ctx, w)
+	swept, err := s.tell(ctx, w)
 	// Once more, for what was being stored while the Store was asked: it is not to resume either.
 	marks.raise(w, s.keyring.clock.stamp(), swept...)
 	return err
+}
+
+// maxRevoking bounds the revocations under way that wait for a Store, or were given up on and still call it.
+const maxRevoking = 256
+
+// tell writes a watermark to the Store and frees the sessions that it covers. It returns when ctx is done, though
+// the Store may ignore that.
+func (s *Server) tell(ctx context.Context, w watermark) (swept []name, err error) {
+	if s.local != nil {
+		return s.sweep(ctx, w), nil // in memory: it blocks on nothing
+	}
+	if s.revoking.Add(1) > maxRevoking {
+		s.revoking.Add(-1)
+		return nil, fmt.Errorf("tlscache: the store has %d revocations to answer; this one was not written", maxRevoking)
+	}
+	type answer struct {
+		swept []name
+		err   error
+	}
+	answers := make(chan answer, 1) // a late answer finds a place, so its goroutine ends
+	go func() {
+		defer s.revoking.Add(-1)
+		var a answer
+		a.err = s.publish(ctx, w)
+		a.swept = s.sweep(ctx, w)
+		answers <- a
+	}()
+	select {
+	case a := <-answers:
+		swept, err = a.swept, a.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		err = fmt.Errorf("tlscache: the store did not take the revocation: %w", err)
+	}
+	return swept, err
 }
 
 // publish writes a watermark to the Store under each of its names, where other processes look it up.

@@ -73,7 +73,9 @@ type ServerConfig struct {
 	Budget time.Duration
 
 	// MaxInFlight bounds the calls that a Store which is not Local has not answered yet, and so the
-	// goroutines that one which ignores its context can strand. Zero means 256.
+	// goroutines that one which ignores its context can strand; an eighth of them are kept for finding out
+	// that it works again. When it does, stranded calls give their places to others, up to four times
+	// as many, and while it does not, one more call in five seconds or longer may be stranded. Zero means 256.
 	MaxInFlight int
 
 	// SingleUse lets every session resume once: RFC 8446 8.1 and C.4. Clients that dial in parallel
@@ -113,6 +115,7 @@ type Server struct {
 	names     nameCache
 	counts    serverCounters
 	closed    atomic.Bool
+	revoking  atomic.Int64 // see tell
 }
 
 // isZero reports whether a Server did not come from NewServer.

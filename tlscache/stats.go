@@ -1,6 +1,10 @@
 package tlscache
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/sessioncache/sessioncache/session"
+)
 
 // A MissReason says why an offered session was not resumed.
 type MissReason uint8
@@ -105,6 +109,10 @@ type ServerStats struct {
 
 	// Store is about a Store that is not Local.
 	Store StoreStats
+
+	// Memory is about a Store that is a session.Memory, as it is by default: what it holds, and what it
+	// evicted and what expired there. Zero with another Store.
+	Memory session.MemoryStats
 }
 
 // StoreStats say how a Store fares.
@@ -113,6 +121,7 @@ type StoreStats struct {
 	Failures    uint64 // calls that failed or panicked
 	Skipped     uint64 // calls not made: the breaker was open, or MaxInFlight reached
 	InFlight    int    // calls that have not returned, also those given up on
+	Stranded    int    // of those, the ones given up on that are no probes
 	BreakerOpen bool   // the Store is left alone at present
 }
 
@@ -150,6 +159,9 @@ func (s *Server) Stats() ServerStats {
 		Misses: make(map[MissReason]uint64, missReasons),
 		Store:  s.guard.stats(),
 	}
+	if m, ok := s.store.(*session.Memory); ok {
+		st.Memory = m.Stats()
+	}
 	for r := MissMalformed; r < MissDeclined; r++ {
 		st.Misses[r] = c.misses[r].Load()
 	}
@@ -161,8 +173,14 @@ func (s *Server) Stats() ServerStats {
 
 // stats returns the guard's figures.
 func (g *guard) stats() StoreStats {
+	c := g.calls.Load()
+	g.mu.Lock()
+	former := g.formerLocked()
+	g.mu.Unlock()
 	return StoreStats{
+		InFlight: int(c.running.Load() + former + g.probes.Load()),
+		Stranded: int(c.stranded.Load() + former),
 		Timeouts: g.counts.timeouts.Load(), Failures: g.counts.failures.Load(), Skipped: g.counts.skipped.Load(),
-		InFlight: int(g.inFlight.Load()), BreakerOpen: g.breaker.isOpen(),
+		BreakerOpen: g.breaker.isOpen(),
 	}
 }

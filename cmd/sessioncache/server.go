@@ -79,17 +79,13 @@ func (s *server) install(leaf tls.Certificate, ttl, shorter time.Duration) (err 
 		return err
 	}
 	s.config = config()
-	if err := s.usual.Install(s.config); err != nil {
-		return err
-	}
-	// After Install, because what it returns has the hooks of another Server.
 	s.config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if h := s.hosts[hello.ServerName]; h != nil && h.ttl > 0 {
 			return ofShort, nil
 		}
 		return nil, nil // the configuration in use
 	}
-	return nil
+	return s.usual.Install(s.config) // last: it serves what the callback returns, too
 }
 
 func (s *server) addr() string { return s.listener.Addr().String() }
