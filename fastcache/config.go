@@ -74,7 +74,9 @@ type Config[V any] struct {
 	Weigh func(key Key, value V) int64
 
 	// TTL is how long a session may be resumed after its Update. Zero means DefaultTTL.
-	// It is a default, not a cap: UpdateTTL may name more.
+	// It is a default, not a cap: UpdateTTL may name more. The monotonic clock counts, so a step of the
+	// wall clock moves no deadline; while the machine is suspended, that clock stands still on
+	// Linux, and sessions live longer by as much.
 	TTL time.Duration
 
 	// IdleTTL, if set, ends a session earlier when no Lookup found it for this long. A

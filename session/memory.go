@@ -26,7 +26,8 @@ type Memory struct {
 	cfg    MemoryConfig
 	cache  *fastcache.Cache[record]
 	birth  time.Time
-	closed atomic.Bool // set before the cache is closed: who misses looks here
+	now    func() time.Time // time.Now but in tests
+	closed atomic.Bool      // set before the cache is closed: who misses looks here
 }
 
 var (
@@ -37,7 +38,8 @@ var (
 // A record is a session as the cache has it. It is immutable, as is what it refers to.
 type record struct {
 	item  Item
-	until time.Duration // since birth, by the monotonic clock: a step of the wall clock moves no deadline
+	until time.Duration // since birth, by the monotonic clock: a wall clock that is set back prolongs no life
+	wall  int64         // the same by the wall clock, in Unix nanoseconds: a suspended machine prolongs none either
 }
 
 // NewMemory returns an empty Memory: OTP's init/1. The error names every faulty field of cfg.
@@ -50,7 +52,7 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	return &Memory{cfg: cfg, cache: cache, birth: time.Now()}, nil
+	return &Memory{cfg: cfg, cache: cache, birth: time.Now(), now: time.Now}, nil
 }
 
 // Lookup returns a copy of the session of a key. It allocates the copy and nothing else.
@@ -64,11 +66,15 @@ func (m *Memory) Lookup(ctx context.Context, key Key) ([]byte, error) {
 
 // LookupLocal returns the session of a key. It allocates nothing and takes no lock.
 func (m *Memory) LookupLocal(key Key) (Item, error) {
-	if r, ok := m.cache.Lookup(key); ok {
+	if r, ok := m.cache.Lookup(key); ok && !m.over(r) {
 		return r.item, nil
 	}
 	return Item{}, m.missed()
 }
+
+// over reports whether a session that the cache has is over by the wall clock: the machine was suspended, when the
+// monotonic clock, which the cache goes by, stands still. A wall clock that is set forward looks alike.
+func (m *Memory) over(r record) bool { return m.now().UnixNano() >= r.wall }
 
 // missed returns why a session was not found: a closed cache is empty.
 func (m *Memory) missed() error {
@@ -90,7 +96,7 @@ func (m *Memory) Take(ctx context.Context, key Key) ([]byte, error) {
 // TakeLocal returns the session of a key and removes it in one step. Others who looked it up
 // before share what is in it.
 func (m *Memory) TakeLocal(key Key) (Item, error) {
-	if r, ok := m.cache.Take(key); ok {
+	if r, ok := m.cache.Take(key); ok && !m.over(r) {
 		return r.item, nil
 	}
 	return Item{}, m.missed()
@@ -133,7 +139,8 @@ func (m *Memory) refuse(size int64, ttl time.Duration) error {
 
 func (m *Memory) store(key Key, item Item, ttl time.Duration) error {
 	ttl = min(ttl, m.cfg.MaxTTL)
-	r := record{item: item, until: time.Since(m.birth) + ttl}
+	now := m.now()
+	r := record{item: item, until: time.Since(m.birth) + ttl, wall: now.Add(ttl).UnixNano()}
 	if item.Confirmed {
 		return m.translate(m.cache.UpdateTTL(key, r, ttl), key, r)
 	}
@@ -208,6 +215,9 @@ func (m *Memory) SelectSession(ctx context.Context, partial string, limit int) (
 	}
 	var entries []Entry
 	for key, r := range m.cache.SelectSession(partial) {
+		if m.over(r) {
+			continue
+		}
 		entries = append(entries, m.entry(key, r))
 		if len(entries) == limit {
 			break
@@ -224,11 +234,12 @@ func (m *Memory) SelectSession(ctx context.Context, partial string, limit int) (
 
 // entry returns a copy of a session that shares nothing with the cache.
 func (m *Memory) entry(key Key, r record) Entry {
-	now := time.Now()
+	now := m.now()
+	left := min(r.until-time.Since(m.birth), time.Duration(r.wall-now.UnixNano()))
 	return Entry{
 		Key:     Key{Partial: strings.Clone(key.Partial), ID: strings.Clone(key.ID)},
 		Session: bytes.Clone(r.item.Bytes),
-		Expires: now.Add(r.until - now.Sub(m.birth)),
+		Expires: now.Add(left),
 	}
 }
 
@@ -241,11 +252,21 @@ func (m *Memory) TakeNewest(ctx context.Context, partial string, keepLast bool) 
 	if keepLast {
 		take = m.cache.TakeNewestKeepLast
 	}
-	key, r, ok := take(partial)
-	if !ok {
-		return Entry{}, m.missed()
+	for {
+		key, r, ok := take(partial)
+		if !ok {
+			return Entry{}, m.missed()
+		}
+		if !m.over(r) {
+			return m.entry(key, r), nil
+		}
+		if keepLast {
+			m.cache.Delete(key) // it may be the last, and would be met again
+		}
+		if err := ctx.Err(); err != nil {
+			return Entry{}, err
+		}
 	}
-	return m.entry(key, r), nil
 }
 
 // DeletePartial removes all sessions of a partial key; one store revokes them all at once.
@@ -267,6 +288,9 @@ func (m *Memory) All(ctx context.Context) iter.Seq2[Entry, error] {
 			if err := ctx.Err(); err != nil {
 				yield(Entry{}, err)
 				return
+			}
+			if m.over(r) {
+				continue
 			}
 			if !yield(m.entry(key, r), nil) {
 				return

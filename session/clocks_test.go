@@ -1,0 +1,99 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// wallClock is a wall clock that a test sets: the monotonic clock of the machine runs on meanwhile, as it
+// stands still while the machine is suspended.
+type wallClock struct{ off time.Duration }
+
+func (c *wallClock) now() time.Time { return time.Now().Round(0).Add(c.off) }
+
+// A suspended machine has another wall clock when it wakes up, and the same monotonic one. What was stored
+// for an hour is gone after a night.
+func TestNoSessionOutlivesASuspendedMachine(t *testing.T) {
+	ctx := context.Background()
+	for _, tt := range []struct {
+		name string
+		get  func(m *Memory, key Key) error
+	}{
+		{"Lookup", func(m *Memory, key Key) error { _, err := m.Lookup(ctx, key); return err }},
+		{"LookupLocal", func(m *Memory, key Key) error { _, err := m.LookupLocal(key); return err }},
+		{"Take", func(m *Memory, key Key) error { _, err := m.Take(ctx, key); return err }},
+		{"TakeLocal", func(m *Memory, key Key) error { _, err := m.TakeLocal(key); return err }},
+		{"TakeNewest", func(m *Memory, key Key) error { _, err := m.TakeNewest(ctx, key.Partial, false); return err }},
+		{"TakeNewest, keeping the last", func(m *Memory, key Key) error { _, err := m.TakeNewest(ctx, key.Partial, true); return err }},
+		{"SelectSession", func(m *Memory, key Key) error {
+			entries, err := m.SelectSession(ctx, key.Partial, 0)
+			if err == nil && len(entries) == 0 {
+				err = ErrNotFound
+			}
+			return err
+		}},
+		{"All", func(m *Memory, _ Key) error {
+			for _, err := range m.All(ctx) {
+				return err
+			}
+			return ErrNotFound
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := NewMemory(MemoryConfig{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			clock := new(wallClock)
+			m.now = clock.now
+			key := Key{Partial: "host.example", ID: "1"}
+			for _, id := range []string{"1", "2"} {
+				if err := m.Update(ctx, Key{Partial: key.Partial, ID: id}, []byte("session"), time.Hour); err != nil {
+					t.Fatal(err)
+				}
+			}
+			clock.off = 25 * time.Hour
+			if err := tt.get(m, key); !errors.Is(err, ErrNotFound) {
+				t.Errorf("after a suspension of 25 hours: %v; want %v", err, ErrNotFound)
+			}
+			clock.off = -25 * time.Hour
+			if err := m.Update(ctx, key, []byte("session"), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if err := tt.get(m, key); err != nil {
+				t.Errorf("a session stored after the clock was set back: %v; want it", err)
+			}
+		})
+	}
+}
+
+// TakeNewest goes on to an older session with a longer life.
+func TestTakeNewestPassesOverWhatASuspensionEnded(t *testing.T) {
+	ctx := context.Background()
+	for _, keepLast := range []bool{false, true} {
+		m, err := NewMemory(MemoryConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock := new(wallClock)
+		m.now = clock.now
+		for id, ttl := range []time.Duration{20 * time.Hour, time.Hour, time.Hour} {
+			key := Key{Partial: "host.example", ID: string(rune('a' + id))}
+			if err := m.Update(ctx, key, []byte("session"), ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clock.off = 2 * time.Hour
+		e, err := m.TakeNewest(ctx, "host.example", keepLast)
+		if err != nil || e.Key.ID != "a" {
+			t.Errorf("keepLast %v: got %q, %v; want the session that lives still", keepLast, e.Key.ID, err)
+		}
+		if left := e.Expires.Sub(clock.now()); left > 18*time.Hour {
+			t.Errorf("keepLast %v: it has %v left; want 18 h at most", keepLast, left)
+		}
+		m.Close()
+	}
+}
