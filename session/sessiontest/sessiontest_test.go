@@ -44,6 +44,16 @@ func (r *recorder) Failed() bool {
 	return len(r.texts) > 0
 }
 
+// first returns what it was told first. What a check gave up on may still report.
+func (r *recorder) first() (text string, failed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.texts) == 0 {
+		return "", false
+	}
+	return r.texts[0], true
+}
+
 func (r *recorder) Fatal(args ...any) { r.Fatalf("%s", fmt.Sprint(args...)) }
 
 // failures runs every check in a bubble and returns what the failing ones said first, by name.
@@ -63,8 +73,8 @@ func failures(t *testing.T, open func(testing.TB) session.Store, contention time
 				c.run(r, open, how)
 			}()
 			<-done
-			if len(r.texts) > 0 {
-				failed[c.name] = r.texts[0]
+			if first, failing := r.first(); failing {
+				failed[c.name] = first
 			}
 		})
 	}
