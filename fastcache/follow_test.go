@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/internal/traffic"
 )
 
 // A crowd says which client makes a visit. Below zero it is one that never comes again.
@@ -81,12 +82,12 @@ func (who crowd) demoting(t *testing.T, n, places, shards int, late bool) float6
 
 // popularOf are clients of whom some come often, and a share of visits by clients that come once.
 func popularOf(clients int, skew, strangers float64) crowd {
-	popular := newZipf(clients, skew)
+	popular := traffic.NewZipf(clients, skew)
 	return func(rng *rand.Rand, _ int) int {
 		if rng.Float64() < strangers {
 			return -1
 		}
-		return popular.pick(rng)
+		return popular.Pick(rng)
 	}
 }
 

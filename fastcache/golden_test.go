@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/internal/traffic"
 )
 
 var update = flag.Bool("update", false, "write testdata/evictions.txt anew: only for a change of policy that is meant")
@@ -95,48 +96,48 @@ type recorded struct {
 // and large for it, and every operation that it knows.
 func recordedTraffic() []recorded {
 	return []recorded{
-		{"frequency, 1 place", 1, pages(popular(5000, 20, 1, 0))},
-		{"frequency, 3 places", 3, pages(popular(20_000, 30, 0.9, 0))},
-		{"frequency, 16 places", 16, pages(popular(80_000, 300, 0.9, 0))},
-		{"frequency, 100 places", 100, pages(popular(60_000, 3000, 0.9, 0))},
-		{"frequency, 600 places", 600, pages(popular(100_000, 30_000, 0.9, 0))},
-		{"frequency, 2500 places", 2500, pages(popular(100_000, 30_000, 0.8, 0))},
-		{"moving ranks, 300 places", 300, pages(popular(60_000, 6000, 0.9, 20))},
-		{"a loop of 20, 16 places", 16, pages(loop(80_000, 20))},
-		{"a loop of 600, 100 places", 100, pages(loop(60_000, 600))},
-		{"a loop of 1300, 1000 places", 1000, pages(loop(60_000, 1300))},
-		{"a loop of 6000, 1000 places", 1000, pages(loop(150_000, 6000))},
-		{"recency with scans, 100 places", 100, pages(recent(50_000, 80, 1.5, 0.1).scanned(1000, 400))},
-		{"recency with scans, 700 places", 700, pages(recent(60_000, 800, 1.2, 0.1).scanned(7000, 3000))},
-		{"bursts, 60 places", 60, pages(bursts(40_000, 50, 4))},
-		{"bursts, too little room, 600 places", 600, pages(bursts(80_000, 1000, 4))},
+		{"frequency, 1 place", 1, pages(traffic.Popular(5000, 20, 1, 0))},
+		{"frequency, 3 places", 3, pages(traffic.Popular(20_000, 30, 0.9, 0))},
+		{"frequency, 16 places", 16, pages(traffic.Popular(80_000, 300, 0.9, 0))},
+		{"frequency, 100 places", 100, pages(traffic.Popular(60_000, 3000, 0.9, 0))},
+		{"frequency, 600 places", 600, pages(traffic.Popular(100_000, 30_000, 0.9, 0))},
+		{"frequency, 2500 places", 2500, pages(traffic.Popular(100_000, 30_000, 0.8, 0))},
+		{"moving ranks, 300 places", 300, pages(traffic.Popular(60_000, 6000, 0.9, 20))},
+		{"a loop of 20, 16 places", 16, pages(traffic.Loop(80_000, 20))},
+		{"a loop of 600, 100 places", 100, pages(traffic.Loop(60_000, 600))},
+		{"a loop of 1300, 1000 places", 1000, pages(traffic.Loop(60_000, 1300))},
+		{"a loop of 6000, 1000 places", 1000, pages(traffic.Loop(150_000, 6000))},
+		{"recency with scans, 100 places", 100, pages(traffic.Recent(50_000, 80, 1.5, 0.1).Scanned(1000, 400))},
+		{"recency with scans, 700 places", 700, pages(traffic.Recent(60_000, 800, 1.2, 0.1).Scanned(7000, 3000))},
+		{"bursts, 60 places", 60, pages(traffic.Bursts(40_000, 50, 4))},
+		{"bursts, too little room, 600 places", 600, pages(traffic.Bursts(80_000, 1000, 4))},
 		{"recency, a loop, frequency, 500 places", 500,
-			pages(recent(30_000, 250, 1, 0.2).then(loop(30_000, 750)).then(popular(30_000, 15_000, 1, 0)))},
+			pages(traffic.Recent(30_000, 250, 1, 0.2).Then(traffic.Loop(30_000, 750)).Then(traffic.Popular(30_000, 15_000, 1, 0)))},
 		{"bursts, a loop, bursts, 200 places", 200,
-			pages(bursts(20_000, 60, 4).then(loop(20_000, 250)).then(bursts(20_000, 60, 4)))},
-		{"rotation, 100 places", 100, tickets(rotation{clients: 600, visits: 40_000, skew: 0.9, hurried: 0.2}, false)},
-		{"rotation, demoted, 100 places", 100, tickets(rotation{clients: 600, visits: 40_000, skew: 0.9}, true)},
-		{"rotation with strangers, 1000 places", 1000, tickets(rotation{clients: 6000, visits: 60_000, skew: 0.9, strangers: 0.4}, false)},
-		{"strangers, demoted, 16 places", 16, tickets(rotation{clients: 100, visits: 40_000, skew: 0.9, strangers: 0.4}, true)},
-		{"strangers, demoted, 1000 places", 1000, tickets(rotation{clients: 6000, visits: 60_000, skew: 0.9, strangers: 0.4}, true)},
+			pages(traffic.Bursts(20_000, 60, 4).Then(traffic.Loop(20_000, 250)).Then(traffic.Bursts(20_000, 60, 4)))},
+		{"rotation, 100 places", 100, tickets(traffic.Rotation{Clients: 600, Visits: 40_000, Skew: 0.9, Hurried: 0.2}, false)},
+		{"rotation, demoted, 100 places", 100, tickets(traffic.Rotation{Clients: 600, Visits: 40_000, Skew: 0.9}, true)},
+		{"rotation with strangers, 1000 places", 1000, tickets(traffic.Rotation{Clients: 6000, Visits: 60_000, Skew: 0.9, Strangers: 0.4}, false)},
+		{"strangers, demoted, 16 places", 16, tickets(traffic.Rotation{Clients: 100, Visits: 40_000, Skew: 0.9, Strangers: 0.4}, true)},
+		{"strangers, demoted, 1000 places", 1000, tickets(traffic.Rotation{Clients: 6000, Visits: 60_000, Skew: 0.9, Strangers: 0.4}, true)},
 		{"rotation, pages, rotation, 600 places", 600, inTurn(
-			tickets(rotation{clients: 3000, visits: 20_000, skew: 0.9, hurried: 0.3}, false),
-			pages(popular(30_000, 10_000, 1, 0)),
-			tickets(rotation{clients: 3000, visits: 40_000, skew: 0.9, hurried: 0.3}, false))},
+			tickets(traffic.Rotation{Clients: 3000, Visits: 20_000, Skew: 0.9, Hurried: 0.3}, false),
+			pages(traffic.Popular(30_000, 10_000, 1, 0)),
+			tickets(traffic.Rotation{Clients: 3000, Visits: 40_000, Skew: 0.9, Hurried: 0.3}, false))},
 		{"tickets among pages, 400 places", 400,
-			mixed(rotation{clients: 3000, visits: 30_000, skew: 0.9, hurried: 0.2}, popular(30_000, 3000, 1, 0))},
+			mixed(traffic.Rotation{Clients: 3000, Visits: 30_000, Skew: 0.9, Hurried: 0.2}, traffic.Popular(30_000, 3000, 1, 0))},
 		{"tickets among recent pages, 1000 places", 1000,
-			mixed(rotation{clients: 6000, visits: 20_000, skew: 0.9, hurried: 0.2}, recent(60_000, 500, 1, 0.2))},
+			mixed(traffic.Rotation{Clients: 6000, Visits: 20_000, Skew: 0.9, Hurried: 0.2}, traffic.Recent(60_000, 500, 1, 0.2))},
 		{"every operation, 7 places", 7, everything(40_000, 20)},
 		{"every operation, 150 places", 150, everything(60_000, 500)},
 		{"every operation, 1200 places", 1200, everything(80_000, 4000)},
-		{"a shard that grows, 200 to 3000 places", 200, growing(popular(30_000, 20_000, 0.8, 0), 200, 500, 3000)},
-		{"a shard that grows amid a loop", 250, growing(loop(30_000, 1100), 250, 257, 700)},
+		{"a shard that grows, 200 to 3000 places", 200, growing(traffic.Popular(30_000, 20_000, 0.8, 0), 200, 500, 3000)},
+		{"a shard that grows amid a loop", 250, growing(traffic.Loop(30_000, 1100), 250, 257, 700)},
 	}
 }
 
 // pages asks for keys and stores what it misses.
-func pages(w workload) func(*fastcache.PolicyForTest) int {
+func pages(w traffic.Workload) func(*fastcache.PolicyForTest) int {
 	return func(p *fastcache.PolicyForTest) int {
 		hits := 0
 		for _, key := range w {
@@ -151,10 +152,10 @@ func pages(w workload) func(*fastcache.PolicyForTest) int {
 }
 
 // tickets is ticket rotation, whose used tickets may be demoted.
-func tickets(r rotation, demote bool) func(*fastcache.PolicyForTest) int {
+func tickets(r traffic.Rotation, demote bool) func(*fastcache.PolicyForTest) int {
 	return func(p *fastcache.PolicyForTest) int {
 		hits := 0
-		r.run(func(id int) bool {
+		r.Run(func(id int) bool {
 			ok := p.Lookup(-id)
 			if ok {
 				hits++
@@ -180,10 +181,10 @@ func inTurn(parts ...func(*fastcache.PolicyForTest) int) func(*fastcache.PolicyF
 }
 
 // mixed is rotation of tickets while others ask for pages.
-func mixed(r rotation, w workload) func(*fastcache.PolicyForTest) int {
+func mixed(r traffic.Rotation, w traffic.Workload) func(*fastcache.PolicyForTest) int {
 	return func(p *fastcache.PolicyForTest) int {
 		hits, asked := 0, 0
-		r.run(func(id int) bool {
+		r.Run(func(id int) bool {
 			ok := p.Lookup(-id)
 			if ok {
 				hits++
@@ -191,7 +192,7 @@ func mixed(r rotation, w workload) func(*fastcache.PolicyForTest) int {
 			return ok
 		}, func(id int) {
 			p.Store(-id)
-			until := len(w) * id / r.visits
+			until := len(w) * id / r.Visits
 			hits += pages(w[asked:until])(p)
 			asked = until
 		})
@@ -203,7 +204,7 @@ func mixed(r rotation, w workload) func(*fastcache.PolicyForTest) int {
 func everything(n, keys int) func(*fastcache.PolicyForTest) int {
 	return func(p *fastcache.PolicyForTest) int {
 		rng, hits := rand.New(rand.NewPCG(4, uint64(keys))), 0
-		for _, key := range popular(n, keys, 0.7, 100) {
+		for _, key := range traffic.Popular(n, keys, 0.7, 100) {
 			switch rng.IntN(40) {
 			case 0:
 				p.Demote(key)
@@ -214,7 +215,7 @@ func everything(n, keys int) func(*fastcache.PolicyForTest) int {
 			case 4, 5, 6:
 				p.Store(key)
 			default:
-				hits += pages(workload{key})(p)
+				hits += pages(traffic.Workload{key})(p)
 			}
 		}
 		return hits
@@ -222,7 +223,7 @@ func everything(n, keys int) func(*fastcache.PolicyForTest) int {
 }
 
 // growing asks for keys of a shard that may hold more and more.
-func growing(w workload, bounds ...int) func(*fastcache.PolicyForTest) int {
+func growing(w traffic.Workload, bounds ...int) func(*fastcache.PolicyForTest) int {
 	return func(p *fastcache.PolicyForTest) int {
 		hits := 0
 		for i, places := range bounds {

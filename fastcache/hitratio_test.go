@@ -2,59 +2,24 @@ package fastcache_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/internal/traffic"
 )
 
-// ratio is the hit ratio of a cache with so many places.
-func (w workload) ratio(t *testing.T, places, shards int) float64 {
+// ratioOf is the hit ratio of a cache with so many places.
+func ratioOf(t *testing.T, w traffic.Workload, places, shards int) float64 {
 	t.Helper()
 	c := open(t, layout{shards: shards, mask: fastcache.HashGood}, fastcache.Config[int]{MaxSessions: places, NoIndex: true})
 	defer check(t, c)
-	return w.hits(func(k int) bool {
+	return w.Hits(func(k int) bool {
 		v, ok := c.Lookup(key("p", k))
 		if ok && v != k {
 			t.Fatalf("Lookup of session %d = %d", k, v)
 		}
 		return ok
 	}, func(k int) { put(t, c, key("p", k), k) })
-}
-
-// The yardsticks themselves: Bélády's ratio of small workloads against all choices there are.
-func TestBestIsTheBest(t *testing.T) {
-	for seed := range 30 {
-		w := popular(12, 5+seed%4, 0.5, 0)
-		for i := range w {
-			w[i] = (w[i] + seed*i/7) % 7
-		}
-		for places := 1; places <= 3; places++ {
-			if got, want := w.best(places), float64(w.mostHits(places, nil))/float64(len(w)); got != want {
-				t.Errorf("best of %v with %d places = %.3f; want %.3f", w, places, got, want)
-			}
-		}
-	}
-}
-
-// mostHits tries every choice of victims.
-func (w workload) mostHits(places int, cached []int) int {
-	if len(w) == 0 {
-		return 0
-	}
-	if slices.Contains(cached, w[0]) {
-		return 1 + w[1:].mostHits(places, cached)
-	}
-	if len(cached) < places {
-		return w[1:].mostHits(places, append(slices.Clone(cached), w[0]))
-	}
-	most := w[1:].mostHits(places, cached) // or w[0] itself goes at once
-	for i := range cached {
-		other := slices.Clone(cached)
-		other[i] = w[0]
-		most = max(most, w[1:].mostHits(places, other))
-	}
-	return most
 }
 
 // Whatever the traffic is like, the policy comes near to what suits it: at least near the better of
@@ -66,36 +31,36 @@ func TestPromise5HitRatioFollowsTheTraffic(t *testing.T) {
 	const n = 150_000
 	for _, tc := range []struct {
 		name   string
-		w      workload
+		w      traffic.Workload
 		places int
 		way    float64 // from the better of FIFO and LRU to the best that is possible
 	}{
-		{"frequency", popular(n, 50_000, 0.9, 0), 1000, 0.45},
-		{"frequency, larger", popular(n, 50_000, 0.9, 0), 6000, 0.25},
-		{"frequency with scans", popular(n, 30_000, 0.8, 0).scanned(10_000, 3000), 1000, 0.40},
-		{"moving ranks", popular(n, 20_000, 0.9, 20), 1000, -0.1},
-		{"recency", recent(n, 1500, 1.2, 0.15), 2000, -0.5},
-		{"recency, too little room", recent(n, 1500, 1.2, 0.15), 500, 0.10},
-		{"recency with scans", recent(n, 800, 1.5, 0.1).scanned(10_000, 4000), 1000, 0.12},
-		{"bursts", bursts(n, 1000, 4), 2000, -9},
-		{"bursts, too little room", bursts(n, 1000, 4), 500, -0.2},
-		{"a loop a tenth too large", loop(n, 1100), 1000, 0.90},
+		{"frequency", traffic.Popular(n, 50_000, 0.9, 0), 1000, 0.45},
+		{"frequency, larger", traffic.Popular(n, 50_000, 0.9, 0), 6000, 0.25},
+		{"frequency with scans", traffic.Popular(n, 30_000, 0.8, 0).Scanned(10_000, 3000), 1000, 0.40},
+		{"moving ranks", traffic.Popular(n, 20_000, 0.9, 20), 1000, -0.1},
+		{"recency", traffic.Recent(n, 1500, 1.2, 0.15), 2000, -0.5},
+		{"recency, too little room", traffic.Recent(n, 1500, 1.2, 0.15), 500, 0.10},
+		{"recency with scans", traffic.Recent(n, 800, 1.5, 0.1).Scanned(10_000, 4000), 1000, 0.12},
+		{"bursts", traffic.Bursts(n, 1000, 4), 2000, -9},
+		{"bursts, too little room", traffic.Bursts(n, 1000, 4), 500, -0.2},
+		{"a loop a tenth too large", traffic.Loop(n, 1100), 1000, 0.90},
 		{"from recency to a loop to frequency",
-			recent(n/3, 500, 1, 0.2).then(loop(n/3, 1500)).then(popular(n/3, 30_000, 1, 0)), 1000, 0.60},
+			traffic.Recent(n/3, 500, 1, 0.2).Then(traffic.Loop(n/3, 1500)).Then(traffic.Popular(n/3, 30_000, 1, 0)), 1000, 0.60},
 		{"from bursts to a loop and back",
-			bursts(n/3, 600, 4).then(loop(n/3, 2500)).then(bursts(n/3, 600, 4)), 2000, 0.5},
+			traffic.Bursts(n/3, 600, 4).Then(traffic.Loop(n/3, 2500)).Then(traffic.Bursts(n/3, 600, 4)), 2000, 0.5},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			simple := max(tc.w.fifo(tc.places), tc.w.lru(tc.places))
-			best := tc.w.best(tc.places)
+			simple := max(tc.w.FIFO(tc.places), tc.w.LRU(tc.places))
+			best := tc.w.Best(tc.places)
 			for _, shards := range []int{1, 4} {
 				if tc.places/shards < 250 {
 					continue // it has one shard
 				}
-				got := tc.w.ratio(t, tc.places, shards)
+				got := ratioOf(t, tc.w, tc.places, shards)
 				way := (got - simple) / (best - simple)
 				t.Logf("%d shards: %.4f; FIFO %.4f, LRU %.4f, the best %.4f: %.2f of the way",
-					shards, got, tc.w.fifo(tc.places), tc.w.lru(tc.places), best, way)
+					shards, got, tc.w.FIFO(tc.places), tc.w.LRU(tc.places), best, way)
 				if way < tc.way {
 					t.Errorf("%d shards hit %.4f, %.2f of the way from %.4f to %.4f; want %.2f", shards, got, way, simple, best, tc.way)
 				}
@@ -114,7 +79,7 @@ func TestPromise5LoopsLargerThanTheCacheHit(t *testing.T) {
 		for _, times := range []float64{1.25, 2, 5} {
 			t.Run(fmt.Sprintf("places=%d/times=%v", places, times), func(t *testing.T) {
 				keys := int(float64(places) * times)
-				w := loop(60*keys, keys)
+				w := traffic.Loop(60*keys, keys)
 				want := 0.75 * float64(places-1) / float64(keys)
 				if places < 16 {
 					want *= 0.75 // it takes longer to see what is going on
@@ -122,7 +87,7 @@ func TestPromise5LoopsLargerThanTheCacheHit(t *testing.T) {
 				seeds := max(1, 512/places) // in so few places luck with the hash matters
 				got := 0.0
 				for range seeds {
-					got += w.ratio(t, places, 1) / float64(seeds)
+					got += ratioOf(t, w, places, 1) / float64(seeds)
 				}
 				if got < want {
 					t.Errorf("a loop of %d in %d places hits %.3f; want %.3f at least", keys, places, got, want)
@@ -136,7 +101,7 @@ func TestPromise5LoopsLargerThanTheCacheHit(t *testing.T) {
 func TestPromise2JustStoredIsFoundInTinyCaches(t *testing.T) {
 	for places := 1; places <= 16; places++ {
 		c := open(t, layout{shards: 1, mask: fastcache.HashGood}, fastcache.Config[int]{MaxSessions: places})
-		for i, k := range popular(3000, 40, 0.7, 0) {
+		for i, k := range traffic.Popular(3000, 40, 0.7, 0) {
 			if _, ok := c.Lookup(key("p", k)); !ok || i%5 == 0 {
 				put(t, c, key("p", k), i)
 				wantValue(t, c, key("p", k), i)
