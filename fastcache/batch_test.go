@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sessioncache/sessioncache/internal/eviction"
 )
 
 // One hold of a shard's lock does a batch of work: it ends sessions, or files those again that
@@ -210,15 +212,15 @@ func TestPromise9HoldsCountWhatTheyDo(t *testing.T) {
 	work := s.mu.work
 	c.unlock(s)
 	c.giveBack(gave)
-	if !ok || looked != handLimit || int(work) != looked+1 { // all are in use: one goes without a look
+	if !ok || looked != eviction.MaxExamined || int(work) != looked+1 { // all are in use: one goes without a look
 		t.Errorf("an eviction looked at %d sessions and removed one, and counts as work on %d; want %d and %d",
-			looked, work, handLimit, handLimit+1)
+			looked, work, eviction.MaxExamined, eviction.MaxExamined+1)
 	}
 }
 
 // A hold of the lock begins an eviction unless that could exceed its batch.
 func TestPromise9NoEvictionExceedsTheBatch(t *testing.T) {
-	const one = handLimit + 1 // it looks at so many, and removes one
+	const one = eviction.MaxExamined + 1 // it looks at so many, and removes one
 	c := NewForTest(Config[int]{}, 1, HashGood)
 	defer c.Close()
 	s := &c.shards[0]

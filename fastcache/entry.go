@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/sessioncache/sessioncache/index"
+	"github.com/sessioncache/sessioncache/internal/eviction"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 	wideKey = 64
 
 	// maxUse is the largest count of uses that an entry keeps for the eviction hand.
-	maxUse = 3
+	maxUse = eviction.MaxUses
 )
 
 // The parts of entry.meta. All but the uses are constant once the entry is published.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/index"
+	"github.com/sessioncache/sessioncache/internal/eviction"
 )
 
 // scanExpired bounds how many sessions of the current tick, or of a group at its quota, are
@@ -42,21 +43,20 @@ func (s *shard[V]) overThisTickLocked(now int64) *node[V] {
 	return nil
 }
 
-// evictLocked removes the session that the eviction queues choose, but never except, and
+// evictLocked removes the session that the eviction policy chooses, but never except, and
 // returns its room.
 func (s *shard[V]) evictLocked(c *Cache[V], now int64, except *node[V]) (room, bool) {
-	spared := noSlot
-	if except != nil {
-		spared = except.Item.slot
-	}
-	slot, ok := s.mu.queue.victim(spared, func(slot uint32) uint32 {
+	var hand eviction.Hand
+	hand.Begin(&s.mu.policy, slotOf(except))
+	for hand.Looks() {
 		s.mu.work++
-		return s.nodeLocked(slot).Item.harvest()
-	})
-	if !ok {
+		hand.Saw(s.nodeLocked(hand.Slot()).Item.harvest())
+	}
+	slot := hand.Slot()
+	if slot == noSlot {
 		return room{}, false
 	}
-	s.mu.queue.remember(slot, s.mu.hash[slot])
+	s.mu.policy.LeaveGhost(slot, s.mu.hash[slot])
 	// Not ended by us: TakeNewest has killed it, and its room serves as well.
 	room, _ := s.removeLocked(c, s.nodeLocked(slot), Evicted, now)
 	return room, true

@@ -158,7 +158,7 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	for slot := range m.place {
 		n := s.nodeLocked(uint32(slot))
 		if n == nil {
-			if m.queue.in(uint32(slot)) != unqueued {
+			if m.policy.Has(uint32(slot)) {
 				return 0, fmt.Errorf("free slot %d is queued", slot)
 			}
 			continue
@@ -180,34 +180,16 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	if next := s.nextLocked(); s.next.Load() > next {
 		return 0, fmt.Errorf("published next %d is later than the wheel's %d", s.next.Load(), next)
 	}
-	if err := m.probation.check(); err != nil {
+	if err := m.probation.Check(); err != nil {
 		return 0, fmt.Errorf("on probation: %w", err)
 	}
-	return weight, m.queue.check(m.resident)
-}
-
-// check walks the list from end to end.
-func (l *slotList) check() error {
-	n, older := 0, noSlot
-	for slot := l.first(noSlot); slot != noSlot; slot = l.links[slot].newer {
-		if !l.has(slot) || l.links[slot].older != older {
-			return fmt.Errorf("wrong links at slot %d", slot)
-		}
-		older = slot
-		if n++; n > len(l.links) {
-			return fmt.Errorf("the list is a ring")
-		}
-	}
-	if n != l.len || n > 0 && l.newest != older {
-		return fmt.Errorf("%d slots are listed, %d counted", n, l.len)
-	}
-	return nil
+	return weight, m.policy.Check(m.resident)
 }
 
 // probationersLocked recounts the residents that are on probation.
 func (s *shard[V]) probationersLocked() (p probationers) {
 	for slot := range s.mu.place {
-		if !s.mu.probation.has(uint32(slot)) {
+		if !s.mu.probation.Has(uint32(slot)) {
 			continue
 		}
 		p.places++
@@ -228,116 +210,12 @@ func (s *shard[V]) checkSlotLocked(c *Cache[V], slot uint32, n *node[V], deadlin
 		return fmt.Errorf("slot %d has a wrong hash", slot)
 	case find(s.table.Load(), uint32(digest), keyOf(n)) != n:
 		return fmt.Errorf("the table does not find the node in slot %d", slot)
-	case m.queue.in(slot) == unqueued:
+	case !m.policy.Has(slot):
 		return fmt.Errorf("slot %d is in no queue", slot)
 	}
 	at, ok := deadlines[slot]
 	if until := n.Item.until.Load(); !ok || until > 0 && at > dueTick(until) {
 		return fmt.Errorf("slot %d is not scheduled, or after its deadline", slot)
-	}
-	return nil
-}
-
-// check walks the queues, and holds what was learnt against its bounds.
-func (q *queues) check(resident int) error {
-	if len(q.links) == 0 {
-		if resident != 0 {
-			return fmt.Errorf("no queues for %d residents", resident)
-		}
-		return nil
-	}
-	total := 0
-	for id := spent; id < queueCount; id++ {
-		n, err := q.checkQueue(id)
-		if err != nil {
-			return err
-		}
-		total += n
-	}
-	if total != resident {
-		return fmt.Errorf("%d queued, %d resident", total, resident)
-	}
-	if q.within >= q.unit || q.unit*ticksPerRound < len(q.links) {
-		return fmt.Errorf("%d sessions stored within a tick of %d, of which a round of %d slots has %d",
-			q.within, q.unit, len(q.links), ticksPerRound)
-	}
-	if err := q.ghosts.check(len(q.links)); err != nil {
-		return err
-	}
-	if err := q.follow.check(); err != nil {
-		return err
-	}
-	return q.returns.check(q)
-}
-
-func (q *queues) checkQueue(id queueID) (n int, err error) {
-	marks := [queueCount]uint8{window: leftMain | judged, mainQueue: trials}
-	newer := noSlot
-	for slot := q.ends[id].newest; slot != noSlot; slot = q.links[slot].older {
-		l := q.links[slot]
-		if q.in(slot) != id || l.newer != newer {
-			return n, fmt.Errorf("queue %d has wrong links at slot %d", id, slot)
-		}
-		if extra := l.queue &^ (queueMask | marks[id]); extra != 0 {
-			return n, fmt.Errorf("slot %d of queue %d has the marks %#x", slot, id, extra)
-		}
-		newer = slot
-		if n++; n > len(q.links) {
-			return n, fmt.Errorf("queue %d is a ring", id)
-		}
-	}
-	if n != q.ends[id].len || q.ends[id].oldest != newer {
-		return n, fmt.Errorf("queue %d links %d slots, counts %d", id, n, q.ends[id].len)
-	}
-	return n, nil
-}
-
-// check checks that buckets have no holes, and that there are as many as there should be.
-func (g *ghosts) check(slots int) error {
-	if g.recent == nil {
-		return nil
-	}
-	if len(g.recent) != slots*3/2 || len(g.sample) == 0 || len(g.sample)%ghostWays != 0 {
-		return fmt.Errorf("%d ghosts and a sample of %d for %d slots", len(g.recent), len(g.sample), slots)
-	}
-	for _, table := range [][]uint32{g.recent, g.sample} {
-		for i := range table {
-			if i%ghostWays != 0 && table[i] != 0 && table[i-1] == 0 {
-				return fmt.Errorf("ghost %d comes after a hole", i)
-			}
-		}
-	}
-	return nil
-}
-
-func (f *follow) check() error {
-	if !f.told && (*f != follow{}) {
-		return fmt.Errorf("nobody has told of used sessions, and this is known: %v", *f)
-	}
-	if f.told && !(f.share >= doubtedMin && f.share <= 1) {
-		return fmt.Errorf("the share of the doubted is %v", f.share)
-	}
-	for _, r := range []record{f.followers, f.rest} {
-		if !(r.stored >= 0 && r.used >= 0) {
-			return fmt.Errorf("of %v newcomers %v were used", r.stored, r.used)
-		}
-	}
-	return nil
-}
-
-func (r *returns) check(q *queues) error {
-	switch {
-	case r.share < windowMin || r.share > windowMax:
-		return fmt.Errorf("the window's share is %v", r.share)
-	case r.known > r.newcomers, r.used > r.left:
-		return fmt.Errorf("%v of %v newcomers are known, %v of %v used", r.known, r.newcomers, r.used, r.left)
-	case r.cold != noSlot && q.in(r.cold) != mainQueue:
-		return fmt.Errorf("main's coldest is slot %d, in queue %d", r.cold, q.in(r.cold))
-	}
-	for _, share := range []float64{r.steady, r.again[usedOnceTrial], r.again[usedOftenTrial], q.mainReturns() / 2} {
-		if !(share >= 0 && share <= 1) {
-			return fmt.Errorf("a share is %v", share)
-		}
 	}
 	return nil
 }

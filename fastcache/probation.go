@@ -89,12 +89,9 @@ func (c *Cache[V]) probationFirst(u *update[V]) bool {
 // while other shards have, or may have.
 func (s *shard[V]) evictForLocked(c *Cache[V], u *update[V], except *node[V], anyGoes bool) (room, bool) {
 	if !anyGoes && c.probationFirst(u) {
-		spared := noSlot
-		if except != nil {
-			spared = except.Item.slot
-		}
-		if s.mu.queue.oldest(spent, spared) == noSlot {
-			slot := s.mu.probation.first(spared)
+		spared := slotOf(except)
+		if s.mu.policy.OldestSpent(spared) == noSlot {
+			slot := s.mu.probation.Oldest(spared)
 			if slot == noSlot {
 				return room{}, false
 			}
@@ -105,73 +102,13 @@ func (s *shard[V]) evictForLocked(c *Cache[V], u *update[V], except *node[V], an
 	return s.evictLocked(c, u.now, except)
 }
 
-// releaseLocked takes a slot off the list of those on probation, if it is on it, and returns
-// what it was counted as. It needs the slot's weight.
-func (s *shard[V]) releaseLocked(slot uint32) (was probationers) {
-	if !s.mu.probation.has(slot) {
-		return was
-	}
-	s.mu.probation.remove(slot)
-	was.places = 1
+// endProbationLocked takes a slot off the list of those on probation, which it must be on, and
+// returns what it was counted as. It needs the slot's weight.
+func (s *shard[V]) endProbationLocked(slot uint32) probationers {
+	s.mu.probation.Remove(slot)
+	was := probationers{places: 1}
 	if len(s.mu.weight) > 0 {
 		was.weight = s.mu.weight[slot]
 	}
 	return was
-}
-
-// A slotList lists slots of a shard in the order in which they were added. The zero value is empty
-// and usable, and takes no memory until then. It needs the shard's lock.
-type slotList struct {
-	links          []slotLink
-	newest, oldest uint32 // where len > 0
-	len            int
-}
-
-type slotLink struct {
-	newer, older uint32
-	on           bool
-}
-
-func (l *slotList) has(slot uint32) bool { return int(slot) < len(l.links) && l.links[slot].on }
-
-// add makes a slot that is not on the list its newest; slots is how many the shard has.
-func (l *slotList) add(slot uint32, slots int) {
-	l.links = grown(l.links, slots)
-	l.links[slot] = slotLink{newer: noSlot, older: noSlot, on: true}
-	if l.len == 0 {
-		l.oldest = slot
-	} else {
-		l.links[slot].older = l.newest
-		l.links[l.newest].newer = slot
-	}
-	l.newest = slot
-	l.len++
-}
-
-// remove takes a slot off the list.
-func (l *slotList) remove(slot uint32) {
-	gone := l.links[slot]
-	if gone.newer == noSlot {
-		l.newest = gone.older
-	} else {
-		l.links[gone.newer].older = gone.older
-	}
-	if gone.older == noSlot {
-		l.oldest = gone.newer
-	} else {
-		l.links[gone.older].newer = gone.newer
-	}
-	l.links[slot] = slotLink{}
-	l.len--
-}
-
-// first returns the oldest slot but except, or noSlot.
-func (l *slotList) first(except uint32) uint32 {
-	switch {
-	case l.len == 0:
-		return noSlot
-	case l.oldest == except:
-		return l.links[l.oldest].newer
-	}
-	return l.oldest
 }

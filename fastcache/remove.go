@@ -48,8 +48,8 @@ func (c *Cache[V]) Demote(key Key) bool {
 	if n == nil || !aliveAt(n, c.now()) {
 		return false
 	}
-	if s.mu.queue.demote(n.Item.slot) {
-		c.demoted()
+	if s.mu.policy.Demote(n.Item.slot) {
+		c.noteDemote()
 	}
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sessioncache/sessioncache/internal/buckets"
+	"github.com/sessioncache/sessioncache/internal/eviction"
 	"github.com/sessioncache/sessioncache/timerwheel"
 )
 
@@ -44,10 +45,10 @@ type shard[V any] struct {
 		slots
 		wheel  *timerwheel.Wheel
 		loose  loose // the wheel still has this slot, which has been freed
-		queue  queues
+		policy eviction.Policy
 		closed bool
 
-		probation slotList // sessions on probation, which the queue has, too
+		probation eviction.List // sessions on probation, which the policy has, too
 
 		reports    []Removal[V] // queued for OnRemove, oldest first
 		delivering bool         // a goroutine delivers, or is about to
@@ -61,10 +62,13 @@ type shard[V any] struct {
 	_    [64]byte
 }
 
-// slots number the residents of a shard. The wheel and the eviction queues know a session
+// noSlot is no slot: it ends the list of free ones.
+const noSlot = eviction.NoSlot
+
+// slots number the residents of a shard. The wheel and the eviction policy know a session
 // by its slot alone, so they hold no pointers.
 //
-// invariant: a slot is free ⟺ place[slot] == buckets.NoPlace ⟺ neither the wheel nor a queue links it.
+// invariant: a slot is free ⟺ place[slot] == buckets.NoPlace ⟺ neither the wheel nor the policy has it.
 type slots struct {
 	place    []buckets.Place // by slot: where the table has its node; the table alone holds pointers
 	hash     []uint32        // by slot: what the table needs to grow without touching an entry; of a free slot, the next free one
@@ -85,7 +89,7 @@ func grown[E any](s []E, n int) []E {
 func (s *shard[V]) resetLocked() {
 	s.table.Store(buckets.New[node[V]](1))
 	s.mu.slots = slots{free: noSlot}
-	s.mu.queue, s.mu.probation = queues{}, slotList{}
+	s.mu.policy, s.mu.probation = eviction.Policy{}, eviction.List{}
 	s.mu.wheel, s.mu.loose = nil, loose{slot: noSlot}
 }
 
@@ -117,7 +121,7 @@ func (s *shard[V]) addSlotsLocked(c *Cache[V]) {
 	if c.cfg.Weigh != nil {
 		m.weight = grown(m.weight, n)
 	}
-	m.queue.reserve(n)
+	m.policy.Reserve(n)
 	for slot := n - 1; slot >= old; slot-- { // so that the lowest is taken first
 		m.place[slot] = buckets.NoPlace
 		m.hash[slot] = m.free
@@ -158,12 +162,14 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int6
 	s.table.Load().Remove(m.hash[slot], m.place[slot])
 	s.cancelLocked()
 	m.loose = loose{slot, until}
-	m.queue.remove(slot)
+	m.policy.Remove(slot)
 	room.places = 1
 	if c.cfg.Weigh != nil {
 		room.weight = m.weight[slot]
 	}
-	room.probation = s.releaseLocked(slot)
+	if m.probation.Has(slot) {
+		room.probation = s.endProbationLocked(slot)
+	}
 	m.place[slot] = buckets.NoPlace
 	m.hash[slot] = m.free
 	m.free = slot
@@ -264,7 +270,15 @@ func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
 }
 
 // spentLocked reports whether the batch has no work left for another eviction.
-func (s *shard[V]) spentLocked() bool { return s.mu.work+handLimit+3 > batchSessions }
+func (s *shard[V]) spentLocked() bool { return s.mu.work+eviction.MaxExamined+3 > batchSessions }
+
+// slotOf returns the slot of a resident, noSlot for nil.
+func slotOf[V any](n *node[V]) uint32 {
+	if n == nil {
+		return noSlot
+	}
+	return n.Item.slot
+}
 
 // residesLocked reports whether a node is still in its slot.
 func (s *shard[V]) residesLocked(n *node[V]) bool {

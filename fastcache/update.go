@@ -69,7 +69,7 @@ type update[V any] struct {
 	now    int64 // read under the lock, at each attempt
 
 	onProbation bool // see UpdateOnProbation
-	follows     bool // see follow
+	follows     bool // see demote.go
 
 	room   room     // held for fresh
 	victim *node[V] // killed for the quota, in another shard: its room is for us
@@ -123,7 +123,7 @@ func (c *Cache[V]) update(key Key, value V, ttl time.Duration, onProbation bool)
 			return ErrTooHeavy
 		}
 	}
-	u.follows = !onProbation && c.follows() // while this goroutine has not waited for anybody
+	u.follows = !onProbation && c.takeDemote() // while this goroutine has not waited for anybody
 	u.digest = c.digest(key)
 	u.fresh = newNode(key, value, c.index != nil, c.cfg.IdleTTL > 0)
 	return c.store(&u)
@@ -278,9 +278,9 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
-	m.queue.insert(slot, m.hash[slot], u.follows)
+	m.policy.Insert(slot, m.hash[slot], u.follows)
 	if u.onProbation {
-		s.mu.probation.add(slot, len(m.place))
+		s.mu.probation.Add(slot, len(m.place))
 	}
 	if c.cfg.Weigh != nil {
 		m.weight[slot] = u.weight
@@ -303,7 +303,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	if old.Item.until.Load() <= 0 {
 		return false // a Lookup, or TakeNewest, has just ended it
 	}
-	m.queue.renew(slot) // before the group's lock, so that its cache misses overlap with those below
+	m.policy.Renew(slot) // before the group's lock, so that its cache misses overlap with those below
 	var g *index.Group[entry[V]]
 	if c.index != nil {
 		g = c.index.LockOf(old)
@@ -322,9 +322,11 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	if g != nil {
 		c.index.Unlock(g)
 	}
-	u.room.probation.add(s.releaseLocked(slot))
+	if s.mu.probation.Has(slot) {
+		u.room.probation.add(s.endProbationLocked(slot))
+	}
 	if u.onProbation {
-		s.mu.probation.add(slot, len(m.place))
+		s.mu.probation.Add(slot, len(m.place))
 	}
 	if c.cfg.Weigh != nil {
 		u.room.add(room{weight: m.weight[slot] - u.weight})

@@ -23,12 +23,13 @@ const hintLimit = time.Minute
 
 // users are, for each package, those whose tests use it most.
 var users = map[string][]string{
-	"internal/buckets": {"index", "fuzz", "fastcache"},
-	"timerwheel":       {"fuzz", "fastcache"},
-	"index":            {"fuzz", "fastcache"},
-	"fastcache":        {"fuzz"},
-	"session":          {"session/sessiontest", "tlscache"},
-	"tlscache":         {"fuzz"},
+	"internal/buckets":  {"index", "fuzz", "fastcache"},
+	"internal/eviction": {"fastcache"},
+	"timerwheel":        {"fuzz", "fastcache"},
+	"index":             {"fuzz", "fastcache"},
+	"fastcache":         {"fuzz"},
+	"session":           {"session/sessiontest", "tlscache"},
+	"tlscache":          {"fuzz"},
 }
 
 // steps returns the tests that a mutant must fail, those first that are likely to: the ones

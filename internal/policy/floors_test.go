@@ -33,6 +33,7 @@ var rooms = []room{
 	{pattern: "internal/model", floor: 0},     // the oracle of tests: must share no code with what it judges
 	{pattern: "internal/cachetest", floor: 3}, // shows fastcache to the model
 	{pattern: "internal/otpport", floor: 3},   // a cache behind a pipe, for cmd/sessioncache
+	{pattern: "internal/eviction", floor: 0},  // knows slots and nothing else of ours
 	{pattern: "internal/...", floor: 0, peers: true},
 
 	{pattern: "timerwheel", floor: 1},

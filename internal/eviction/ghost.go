@@ -1,8 +1,8 @@
-package fastcache
+package eviction
 
-// Ghosts are what a shard remembers of sessions that it has evicted. One that is stored
+// Ghosts are what a shard remembers of sessions that it has evicted. A session that is stored
 // again was evicted too early, or at least comes back; how long it was away tells what it
-// is worth. Tickets that rotate come back under new ids and leave no such trace.
+// is worth. Tickets that rotate come back under new ids, so their ghosts are never met.
 //
 // A ghost is 32 bits in a bucket of four, most recent first; the oldest of a full bucket is
 // forgotten. There are 1.5 per slot: with 1 a stream of one-time keys pushes the others out
@@ -16,11 +16,11 @@ const (
 	ghostWays = 4
 
 	// A ghost is, from the top: a fingerprint, which is not zero, whether main gave the
-	// session up, and the tick that counts for it, which wraps after 16 rounds.
-	ghostTickBits = 12
-	ghostTickMask = 1<<ghostTickBits - 1
-	ghostLeftMain = 1 << ghostTickBits
-	ghostKeyShift = ghostTickBits + 1
+	// session up, and the beat that counts for it, which wraps after 16 rounds.
+	ghostBeatBits = 12
+	ghostBeatMask = 1<<ghostBeatBits - 1
+	ghostLeftMain = 1 << ghostBeatBits
+	ghostKeyShift = ghostBeatBits + 1
 	ghostKeyMask  = 1<<(32-ghostKeyShift) - 1
 
 	// A small shard samples more of its keys, or it would know of none.
@@ -32,8 +32,8 @@ const (
 	samplePerSlot = 4 // slots per sampled key in a large shard
 )
 
-// ready makes room for the ghosts of a shard with so many slots, once it evicts.
-func (g *ghosts) ready(slots int) {
+// makeRoom makes room for the ghosts of a shard with so many slots, once it evicts.
+func (g *ghosts) makeRoom(slots int) {
 	if g.recent != nil {
 		return
 	}
@@ -57,8 +57,8 @@ func fingerprint(hash uint32) uint32 { return max(hash&ghostKeyMask, 1) << ghost
 
 // add remembers a session that is evicted: since when it was not used, or, where main gave it
 // up, when it was evicted.
-func (g *ghosts) add(hash uint32, at tick, left bool) {
-	ghost := fingerprint(hash) | uint32(at)&ghostTickMask
+func (g *ghosts) add(hash uint32, at beat, left bool) {
+	ghost := fingerprint(hash) | uint32(at)&ghostBeatMask
 	if left {
 		ghost |= ghostLeftMain
 	}
@@ -68,24 +68,24 @@ func (g *ghosts) add(hash uint32, at tick, left bool) {
 }
 
 // take forgets the ghost of a hash and returns what add was told; false if there is none.
-// The tick is one within the last 16 rounds.
-func (g *ghosts) take(hash uint32, now tick) (at tick, left, ok bool) {
+// The beat is one within the last 16 rounds.
+func (g *ghosts) take(hash uint32, now beat) (at beat, left, ok bool) {
 	b := ghostBucket(g.recent, hash)
 	want := fingerprint(hash)
 	for i, ghost := range b {
 		if ghost&^(1<<ghostKeyShift-1) == want {
 			copy(b[i:], b[i+1:])
 			b[ghostWays-1] = 0
-			ago := (uint32(now) - ghost) & ghostTickMask
-			return now - tick(ago), ghost&ghostLeftMain != 0, true
+			ago := (uint32(now) - ghost) & ghostBeatMask
+			return now - beat(ago), ghost&ghostLeftMain != 0, true
 		}
 	}
 	return 0, false, false
 }
 
-// sampled notes that a key is stored and reports whether it belongs to the sample, and if
+// noteSample notes that a key is stored and reports whether it belongs to the sample, and if
 // so, whether it was stored before as far as the sample goes back.
-func (g *ghosts) sampled(hash uint32, slots int) (sampled, before bool) {
+func (g *ghosts) noteSample(hash uint32, slots int) (sampled, before bool) {
 	of := uint32(sampleOfFew)
 	if slots > smallSample {
 		of = sampleOfMany

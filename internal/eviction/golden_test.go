@@ -1,4 +1,4 @@
-package fastcache_test
+package eviction_test
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/internal/traffic"
 )
 
@@ -17,27 +16,23 @@ var update = flag.Bool("update", false, "write testdata/evictions.txt anew: only
 
 // Which session the policy evicts follows from the calls alone, so a record of its choices shows any
 // change, also one that no hit ratio shows. The record says what the policy does, not what is right: the
-// tests of promises, hitratio_test.go and rotation_test.go do. It is there so that a change of policy
+// tests of promises do, and hitratio_test.go and rotation_test.go of fastcache. It is there so that a change of policy
 // is meant and not slipped in with another. Whoever means one looks at the hit ratios (docs/adr/0008),
 // runs
 //
-//	go test ./fastcache -run TestEvictionDecidesAsRecorded -update
+//	go test ./internal/eviction -run TestEvictionDecidesAsRecorded -update
 //
 // and commits the new record with the change, which tells how many hits each traffic won or lost.
 func TestEvictionDecidesAsRecorded(t *testing.T) {
-	if raced {
-		t.Skip("one goroutine, and two million calls")
-	}
 	const file = "testdata/evictions.txt"
 	var got bytes.Buffer
 	for _, tc := range recordedTraffic() {
-		p := fastcache.NewPolicyForTest(tc.places)
+		p := newReplay(tc.places)
 		hits := tc.play(p)
 		if err := p.Check(); err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 		}
-		evicted, trace := p.Evicted()
-		fmt.Fprintf(&got, "%-42s  %6d hits %6d evicted %016x\n", tc.name, hits, evicted, trace)
+		fmt.Fprintf(&got, "%-42s  %6d hits %6d evicted %016x\n", tc.name, hits, p.evicted, p.trace)
 	}
 	exact := !fuses(1+1.0/(1<<30), 1-1.0/(1<<30), -1)
 	if *update {
@@ -89,7 +84,7 @@ func fuses(a, b, c float64) bool { return a*b+c != 0 }
 type recorded struct {
 	name   string
 	places int
-	play   func(p *fastcache.PolicyForTest) (hits int)
+	play   func(p *replay) (hits int)
 }
 
 // recordedTraffic is small and varied: what the policy tells apart, in shards that are tiny, small
@@ -137,8 +132,8 @@ func recordedTraffic() []recorded {
 }
 
 // pages asks for keys and stores what it misses.
-func pages(w traffic.Workload) func(*fastcache.PolicyForTest) int {
-	return func(p *fastcache.PolicyForTest) int {
+func pages(w traffic.Workload) func(*replay) int {
+	return func(p *replay) int {
 		hits := 0
 		for _, key := range w {
 			if p.Lookup(key) {
@@ -152,8 +147,8 @@ func pages(w traffic.Workload) func(*fastcache.PolicyForTest) int {
 }
 
 // tickets is ticket rotation, whose used tickets may be demoted.
-func tickets(r traffic.Rotation, demote bool) func(*fastcache.PolicyForTest) int {
-	return func(p *fastcache.PolicyForTest) int {
+func tickets(r traffic.Rotation, demote bool) func(*replay) int {
+	return func(p *replay) int {
 		hits := 0
 		r.Run(func(id int) bool {
 			ok := p.Lookup(-id)
@@ -170,8 +165,8 @@ func tickets(r traffic.Rotation, demote bool) func(*fastcache.PolicyForTest) int
 }
 
 // inTurn plays one traffic after the other.
-func inTurn(parts ...func(*fastcache.PolicyForTest) int) func(*fastcache.PolicyForTest) int {
-	return func(p *fastcache.PolicyForTest) int {
+func inTurn(parts ...func(*replay) int) func(*replay) int {
+	return func(p *replay) int {
 		hits := 0
 		for _, play := range parts {
 			hits += play(p)
@@ -181,8 +176,8 @@ func inTurn(parts ...func(*fastcache.PolicyForTest) int) func(*fastcache.PolicyF
 }
 
 // mixed is rotation of tickets while others ask for pages.
-func mixed(r traffic.Rotation, w traffic.Workload) func(*fastcache.PolicyForTest) int {
-	return func(p *fastcache.PolicyForTest) int {
+func mixed(r traffic.Rotation, w traffic.Workload) func(*replay) int {
+	return func(p *replay) int {
 		hits, asked := 0, 0
 		r.Run(func(id int) bool {
 			ok := p.Lookup(-id)
@@ -201,8 +196,8 @@ func mixed(r traffic.Rotation, w traffic.Workload) func(*fastcache.PolicyForTest
 }
 
 // everything asks for popular keys and does now and then what else can be done with one.
-func everything(n, keys int) func(*fastcache.PolicyForTest) int {
-	return func(p *fastcache.PolicyForTest) int {
+func everything(n, keys int) func(*replay) int {
+	return func(p *replay) int {
 		rng, hits := rand.New(rand.NewPCG(4, uint64(keys))), 0
 		for _, key := range traffic.Popular(n, keys, 0.7, 100) {
 			switch rng.IntN(40) {
@@ -223,8 +218,8 @@ func everything(n, keys int) func(*fastcache.PolicyForTest) int {
 }
 
 // growing asks for keys of a shard that may hold more and more.
-func growing(w traffic.Workload, bounds ...int) func(*fastcache.PolicyForTest) int {
-	return func(p *fastcache.PolicyForTest) int {
+func growing(w traffic.Workload, bounds ...int) func(*replay) int {
+	return func(p *replay) int {
 		hits := 0
 		for i, places := range bounds {
 			p.Grow(places)
