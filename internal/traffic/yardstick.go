@@ -9,7 +9,6 @@ func (w Workload) LRU(places int) float64 { return w.byAge(places, true) }
 func (w Workload) FIFO(places int) float64 { return w.byAge(places, false) }
 
 // byAge is the exact ratio of the two, by the instants at which keys were used or stored.
-
 func (w Workload) byAge(places int, used bool) float64 {
 	at := map[int]int{} // by key
 	type entry struct{ key, at int }
