@@ -97,3 +97,59 @@ func TestTakeNewestPassesOverWhatASuspensionEnded(t *testing.T) {
 		m.Close()
 	}
 }
+
+// A session that is stored while TakeNewest passes over an older one of the same key stays.
+func TestTakeNewestSparesWhatReplacesAnEndedSession(t *testing.T) {
+	ctx := context.Background()
+	for _, keepLast := range []bool{false, true} {
+		m, err := NewMemory(MemoryConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock := new(wallClock)
+		m.now = clock.now
+		key := Key{Partial: "host.example", ID: "1"}
+		elder := Key{Partial: "host.example", ID: "0"}
+		for _, k := range []Key{elder, key} {
+			if err := m.Update(ctx, k, []byte("ended"), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clock.off = 25 * time.Hour
+		looked := false
+		m.now = func() time.Time { // the first look at the clock is at the newest session, which has ended
+			if !looked {
+				looked = true
+				if err := m.Update(ctx, key, []byte("fresh"), time.Hour); err != nil {
+					t.Error(err)
+				}
+			}
+			return clock.now()
+		}
+		e, err := m.TakeNewest(ctx, key.Partial, keepLast)
+		if err != nil || string(e.Session) != "fresh" {
+			t.Errorf("keepLast %v: got %q, %v; want the session that was stored meanwhile", keepLast, e.Session, err)
+		}
+		m.Close()
+	}
+}
+
+func TestTakeNewestFindsNothingWhereTheLastHasEnded(t *testing.T) {
+	ctx := context.Background()
+	m, err := NewMemory(MemoryConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	clock := new(wallClock)
+	m.now = clock.now
+	if err := m.Update(ctx, Key{Partial: "host.example", ID: "1"}, []byte("ended"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	clock.off = 25 * time.Hour
+	for range 2 {
+		if e, err := m.TakeNewest(ctx, "host.example", true); !errors.Is(err, ErrNotFound) {
+			t.Errorf("got %q, %v; want %v", e.Session, err, ErrNotFound)
+		}
+	}
+}

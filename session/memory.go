@@ -252,6 +252,7 @@ func (m *Memory) TakeNewest(ctx context.Context, partial string, keepLast bool) 
 	if keepLast {
 		take = m.cache.TakeNewestKeepLast
 	}
+	var met record
 	for {
 		key, r, ok := take(partial)
 		if !ok {
@@ -260,9 +261,12 @@ func (m *Memory) TakeNewest(ctx context.Context, partial string, keepLast bool) 
 		if !m.over(r) {
 			return m.entry(key, r), nil
 		}
-		if keepLast {
-			m.cache.Delete(key) // it may be the last, and would be met again
+		// Met again, it is the last, which stays. It is not deleted by its key, under which another may have
+		// been stored by now; the cache drops it at its deadline.
+		if r.until == met.until && r.wall == met.wall {
+			return Entry{}, m.missed()
 		}
+		met = r
 		if err := ctx.Err(); err != nil {
 			return Entry{}, err
 		}
