@@ -62,9 +62,10 @@ func (s stamp) plus(d time.Duration) stamp {
 	return s
 }
 
-// backTo returns a stamp of the same clock at the time of another clock's, if that was earlier by the wall.
+// backTo returns a stamp of the same clock at the time of another clock's, if that was earlier by the wall,
+// or up to two ticks before it: stamps are no finer than a tick.
 func (s stamp) backTo(other stamp) stamp {
-	if d := other.wall&^epochBits - s.wall&^epochBits; d < 0 {
+	if d := other.wall&^epochBits - s.wall&^epochBits - tick; d < 0 {
 		s.wall, s.order = s.wall+d, max(1, s.order+d)
 	}
 	return s

@@ -98,3 +98,86 @@ func TestGuardLeavesAFailingStoreAlone(t *testing.T) {
 		}
 	})
 }
+
+// What came before the end of the budget counts, though the goroutine that waits did not get to run until after it.
+func TestGuardTakesAnswersThatCameInTime(t *testing.T) {
+	g := newGuard(4)
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 200 {
+		p := pending[int]{guard: g, calls: g.calls.Load(), given: new(atomic.Bool), answers: make(chan answer[int], 1)}
+		p.answers <- answer[int]{v: 1}
+		if v, err := p.wait(done); v != 1 || err != nil {
+			t.Fatalf("wait = %v, %v; want the answer, which is there", v, err)
+		}
+	}
+}
+
+func TestGuardCountsAsStrandedWhatRunsAndIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(8)
+		release := make(chan struct{})
+		hang := func(context.Context) (int, error) { <-release; return 0, nil }
+		for range 3 {
+			_, _ = guarded(g, time.Millisecond, hang)
+		}
+		if n := g.stats().Stranded; n != 3 {
+			t.Errorf("%d calls are stranded; want 3", n)
+		}
+		close(release)
+		synctest.Wait()
+		p := enter(t.Context(), g, hang)
+		synctest.Wait() // it has returned
+		p.giveUp()
+		if st := g.stats(); st.Stranded != 0 || st.InFlight != 0 {
+			t.Errorf("after all returned: %+v; want none stranded, none in flight", st)
+		}
+	})
+}
+
+// A burst that takes all places for an instant, now and then, is no outage.
+func TestGuardStaysOpenWhereBurstsTakeAllPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		for range 5 {
+			release := make(chan struct{})
+			var burst []pending[int]
+			for range 4 {
+				burst = append(burst, enter(t.Context(), g, func(context.Context) (int, error) { <-release; return 1, nil }))
+			}
+			if p := enter(t.Context(), g, func(context.Context) (int, error) { return 1, nil }); !errors.Is(p.refused, errBusy) {
+				t.Fatalf("the fifth call: %v; want %v", p.refused, errBusy)
+			}
+			close(release)
+			for _, p := range burst {
+				_, _ = p.wait(t.Context())
+			}
+			synctest.Wait()
+			time.Sleep(2 * breakerWindow)
+		}
+		if g.breaker.isOpen() {
+			t.Error("the breaker is open")
+		}
+	})
+}
+
+func TestProbesThatNeverReturnAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		release := make(chan struct{})
+		hang := func(context.Context) (int, error) { <-release; return 0, nil }
+		for range maxProbes {
+			if p := probe(t.Context(), g, hang); p.refused != nil {
+				t.Fatal(p.refused)
+			}
+		}
+		if p := probe(t.Context(), g, hang); !errors.Is(p.refused, errBusy) {
+			t.Errorf("one more: %v; want %v", p.refused, errBusy)
+		}
+		close(release)
+		synctest.Wait()
+		if n := g.stats().InFlight; n != 0 {
+			t.Errorf("%d in flight after all returned; want 0", n)
+		}
+	})
+}

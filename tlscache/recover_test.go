@@ -135,6 +135,25 @@ func TestRevocationReturnsWhenItsContextIsDone(t *testing.T) {
 	})
 }
 
+func TestRevocationsThatTheStoreNeverAnswersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &deafStore{Store: newMemory(t, session.MemoryConfig{}), release: make(chan struct{})}
+		s := newServer(t, ServerConfig{Store: store, Keyring: ring(t, secret(1))})
+		for range maxRevoking {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if err := s.RevokeAll(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+		begin := time.Now()
+		if err := s.RevokeAll(t.Context()); err == nil || time.Since(begin) != 0 {
+			t.Errorf("one more: %v after %v; want an error at once", err, time.Since(begin))
+		}
+		close(store.release)
+	})
+}
+
 func TestStatsTellOfTheDefaultMemory(t *testing.T) {
 	w := newWorld(t, ServerConfig{})
 	client := w.client(0x0304)

@@ -39,3 +39,37 @@ func TestACallbackMayChooseAmongServers(t *testing.T) {
 		}
 	}
 }
+
+// The connection began before the callback ran, which may have revoked, for the tenant's Server as well.
+func TestACallbackThatRevokesReachesTheConnectionThatAskedIt(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		w := newWorld(t, ServerConfig{})
+		tenants := newServer(t, ServerConfig{})
+		tenant := w.server.Clone()
+		tenant.WrapSession, tenant.UnwrapSession, tenant.GetConfigForClient = nil, nil, nil
+		if err := tenants.Install(tenant); err != nil {
+			t.Fatal(err)
+		}
+		revoked := false
+		front := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			if !revoked {
+				revoked = true
+				if err := tenants.RevokeAll(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			return tenant, nil
+		}}
+		if err := w.Install(front); err != nil {
+			t.Fatal(err)
+		}
+		client := w.client(version)
+		resumes(t, front, client)
+		if resumes(t, front, client) {
+			t.Errorf("%s: resumes a session of a connection that began before the revocation", tls.VersionName(version))
+		}
+		if !resumes(t, front, client) {
+			t.Errorf("%s: does not resume one from after it: %v", tls.VersionName(version), tenants.Stats().Misses)
+		}
+	}
+}
