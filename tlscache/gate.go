@@ -13,7 +13,7 @@ import (
 // hooks know the trust configuration as it stands, and which calls belong together.
 //
 // The installation's own hooks resume and store nothing. They run on connections that came past the
-// gate, where nobody can tell which Config, and so which trust, crypto/tls uses.
+// gate: which Config, and so which trust, crypto/tls uses there is not known.
 type installation struct {
 	*layer
 	cfg weak.Pointer[tls.Config] // which Install was called on
@@ -161,9 +161,9 @@ func configInUse(hello *tls.ClientHelloInfo) *tls.Config {
 	return (*tls.Config)(reflect.ValueOf(hello).Elem().Field(i).UnsafePointer())
 }
 
-// intact reports whether nobody has set the GetConfigForClient of an installed Config anew. What
-// does that returns may be a clone of any other Config, with its hooks and another trust. A
-// Config that is garbage has not been changed.
+// intact reports whether the GetConfigForClient of an installed Config is still the gate. Another function
+// may return a clone of any Config, with its hooks and another trust. A Config that is garbage was
+// not changed.
 func intact(cfg weak.Pointer[tls.Config]) bool {
 	c := cfg.Value()
 	return c == nil || layerOfGate(c.GetConfigForClient) != nil
@@ -172,7 +172,7 @@ func intact(cfg weak.Pointer[tls.Config]) bool {
 // maxInstalled bounds the Configs that a Server looks at for its Stats.
 const maxInstalled = 1024
 
-// installed are the Configs that Install was called on and that somebody still holds. The zero value
+// installed are the Configs that Install was called on and that are still reachable. The zero value
 // is ready; it is safe for concurrent use.
 type installed struct {
 	mu struct {

@@ -101,9 +101,14 @@ func (g *guard) formerLocked() (n int64) {
 // still run, with its context done, so it must own all that it uses. It may also run though
 // guarded has returned errOpen, as a probe.
 func guarded[T any](g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
+	return guardedAs(mayProbe, g, allowed, call)
+}
+
+// guardedAs is guarded for a call that may be a probe or not.
+func guardedAs[T any](may bool, g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), allowed)
 	defer cancel()
-	return start(ctx, g, mayProbe, call).wait(ctx)
+	return start(ctx, g, may, call).wait(ctx)
 }
 
 // A pending is a call under way, or the reason why it was not made. Each must be waited for.

@@ -72,13 +72,13 @@ func (p *storePool) partial(k *keys, key string) string {
 }
 
 func (p *storePool) take(key string) (*ticket, MissReason) {
-	return p.find(key, func(ctx context.Context, partial string) (session.Entry, error) {
+	return p.find(key, noProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		return p.store.TakeNewest(ctx, partial, !p.singleUse)
 	})
 }
 
 func (p *storePool) peek(key string) (*ticket, MissReason) {
-	return p.find(key, func(ctx context.Context, partial string) (session.Entry, error) {
+	return p.find(key, mayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		entries, err := p.store.SelectSession(ctx, partial, 1)
 		if err != nil {
 			return session.Entry{}, err
@@ -98,14 +98,14 @@ func ours(place session.Key, partial string) bool {
 
 // find returns the ticket that get finds under the name that the active secret gives a key,
 // or under those of the accepted ones, whose tickets are older.
-func (p *storePool) find(key string, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
+func (p *storePool) find(key string, may bool, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
 	if p.closed.Load() {
 		return nil, MissGone
 	}
 	deadline := time.Now().Add(p.budget)
 	for _, k := range p.keyring.set.Load().all {
 		partial := p.partial(k, key)
-		entry, err := guarded(p.guard, time.Until(deadline), func(ctx context.Context) (session.Entry, error) {
+		entry, err := guardedAs(may, p.guard, time.Until(deadline), func(ctx context.Context) (session.Entry, error) {
 			e, err := get(ctx, partial)
 			e.Session = bytes.Clone(e.Session) // the Store may write to it after all, while it is being opened
 			return e, err
