@@ -226,13 +226,21 @@ func (c *Client) View(scope string) tls.ClientSessionCache {
 	return &view{client: c, scope: viewScope(scope)}
 }
 
-// FlushHost removes the tickets of a server name, of all scopes and addresses. Tickets that
+// FlushHost removes the tickets of a host, of all scopes, addresses, ports and IPv6 zones. host is a server name
+// or an IP address in any spelling: case, trailing dots, brackets, a port and a zone do not matter, an IPv4
+// address is that mapped into IPv6, and a name in other letters than ASCII is its A-label
+// (xn--bcher-kva.example), if its letters are composed (NFC). It is the name that a connection is verified for,
+// not the address that a name led to. Of an empty host it removes nothing. Tickets that
 // connections which are open now receive later are stored. A Store is searched through, for
 // at most ten seconds.
-func (c *Client) FlushHost(host string) { c.pool.flush(normalName(host)) }
+func (c *Client) FlushHost(host string) {
+	if name := normalName(host); name != "" {
+		c.pool.flush(name)
+	}
+}
 
 // Flush removes all tickets, as FlushHost does; from a Store those that the Keyring opens.
-func (c *Client) Flush() { c.pool.flush("") }
+func (c *Client) Flush() { c.pool.flushAll() }
 
 // Close ends the Client: it holds no ticket from now on, and connections that use it do full
 // handshakes. It is idempotent and always returns nil.

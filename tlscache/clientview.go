@@ -41,7 +41,7 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 	}
 }
 
-func (v *view) key(sessionKey string) string { return poolKey(v.scope, normalName(sessionKey)) }
+func (v *view) key(sessionKey string) string { return poolKey(v.scope, sessionKey) }
 
 // verifyConnection returns what crypto/tls calls on every connection: the user's function, if
 // he has one, and our accounting.

@@ -60,16 +60,11 @@ type dialView struct {
 }
 
 func (c *Client) newDialView(serverName string, addr net.Addr) *dialView {
-	name := normalName(serverName)
-	address := ""
+	name, address := poolKey(c.dial.scope, serverName), ""
 	if addr != nil {
 		address = addr.String()
 	}
-	return &dialView{
-		client:   c,
-		name:     poolKey(c.dial.scope, name),
-		endpoint: endpointKey(c.dial.scope, name, address),
-	}
+	return &dialView{client: c, name: name, endpoint: endpointKey(name, address)}
 }
 
 // Get hands out a ticket for this connection.

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"net"
+	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -99,27 +102,46 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// FuzzServerNames: names are normal once, and two spellings of one DNS name are one.
+// FuzzServerNames: names are normal once, and spellings of one name are one.
 func FuzzServerNames(f *testing.F) {
-	for _, s := range []string{"Example.COM.", "2001:DB8::A", "\u212a", "", "...", "a..b."} {
+	for _, s := range []string{
+		"Example.COM.", "2001:DB8::A", "\u212a", "", "...", "a..b.", "[::1]:443", "[FE80::1%Eth0]", "::ffff:192.0.2.1",
+		"a:443.", "[a:1]", "[a.]:b", "b\u00fccher.example", "A:\u00fc", "192.0.2.1.", ":443", "[]", "a%b", "xn--\u00fc",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		n := normalName(s)
-		if normalName(n) != n {
-			t.Errorf("normalName(%q) = %q, of which it makes %q", s, n, normalName(n))
+		if again, rest := splitName(n); again != n || rest != "" {
+			t.Errorf("normalName(%q) = %q, of which it makes %q and %q", s, n, again, rest)
 		}
-		if lower := normalName(string(bytes.ToLower([]byte(s)))); isASCII(s) && lower != n && n != s {
-			t.Errorf("normalName(%q) = %q, of its lower case %q", s, n, lower)
+		if isASCII(s) && normalName(strings.ToLower(s)) != n {
+			t.Errorf("normalName(%q) = %q, of its lower case %q", s, n, normalName(strings.ToLower(s)))
+		}
+		for _, spelling := range []string{s + ".", n + ":443", "[" + n + "]:443"} {
+			if _, port := cutPort(n + ":443"); port == "" {
+				break // more than one colon, or a bracket: not a host that a port can follow
+			}
+			if got := normalName(spelling); got != n && got != strings.TrimSuffix(n, ".") {
+				t.Errorf("normalName(%q) = %q; want %q as of %q", spelling, got, n, s)
+			}
+		}
+		if ip, err := netip.ParseAddr(s); err == nil {
+			sameAddress(t, ip, n)
 		}
 	})
 }
 
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
+// sameAddress holds that all spellings of an address have one normal form.
+func sameAddress(t *testing.T, ip netip.Addr, n string) {
+	plain := ip.WithZone("")
+	for _, spelling := range []string{
+		plain.StringExpanded(), strings.ToUpper(plain.StringExpanded()), plain.Unmap().String(),
+		netip.AddrFrom16(plain.As16()).String(), "[" + ip.String() + "]", netip.AddrPortFrom(ip, 1).String(),
+		net.IP(plain.AsSlice()).String(), plain.String() + ".",
+	} {
+		if got := normalName(spelling); got != n {
+			t.Errorf("normalName(%q) = %q; want %q as of %v", spelling, got, n, ip)
 		}
 	}
-	return true
 }

@@ -44,8 +44,9 @@ type pool interface {
 	// handed out, and older ones.
 	drop(key string)
 
-	// flush removes the tickets of a server name, or all with an empty one.
+	// flush removes the tickets of a server name, flushAll those of all.
 	flush(name string)
+	flushAll()
 
 	held() poolHeld
 	close()
@@ -248,16 +249,14 @@ func (p *memoryPool) drop(key string) {
 }
 
 func (p *memoryPool) flush(name string) {
-	if name == "" {
-		p.cache.Clear()
-		return
-	}
 	for k, t := range p.cache.All() {
-		if nameOfKey(k.Partial) == name {
+		if isKeyOf(k.Partial, name) {
 			p.discard(k.Partial, t)
 		}
 	}
 }
+
+func (p *memoryPool) flushAll() { p.cache.Clear() }
 
 func (p *memoryPool) held() poolHeld {
 	st := p.cache.Stats()
@@ -266,13 +265,31 @@ func (p *memoryPool) held() poolHeld {
 
 func (p *memoryPool) close() { p.cache.Close() }
 
-// The key of a pool is the scope, of fixed length, the server name, and for the tickets of
-// one endpoint a NUL and its address.
-func poolKey(scope, name string) string              { return scope + name }
-func endpointKey(scope, name, address string) string { return scope + name + "\x00" + address }
+// The key of a pool is the scope, of fixed length, and the server name in its normal form, which is all that
+// isKeyOf looks at. Each behind a NUL of its own follow what else was in the name, a zone or a port, and for the
+// tickets of one endpoint its address.
+func poolKey(scope, serverName string) string {
+	host, rest := splitName(serverName)
+	if rest == "" {
+		return scope + host
+	}
+	return scope + host + "\x00" + rest
+}
 
-// nameOfKey returns the server name in a key.
-func nameOfKey(key string) string {
-	name, _, _ := strings.Cut(key[scopeSize:], "\x00")
-	return name
+func endpointKey(nameKey, address string) string { return nameKey + "\x00" + address }
+
+// isKeyOf reports whether a key is of a server name, which is normal.
+func isKeyOf(key, name string) bool {
+	rest, ok := strings.CutPrefix(key[scopeSize:], name)
+	return ok && (rest == "" || rest[0] == 0)
+}
+
+// normalKey returns a key as this version makes it. Another may have had another normal form.
+func normalKey(key string) string {
+	name, rest, more := strings.Cut(key[scopeSize:], "\x00")
+	normal := poolKey(key[:scopeSize], name)
+	if more {
+		normal += "\x00" + rest
+	}
+	return normal
 }

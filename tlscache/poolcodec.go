@@ -34,7 +34,8 @@ func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
 	return appendField(b, state), nil
 }
 
-// decodeTicket is the reverse. It copies nothing and does not look at the deadline.
+// decodeTicket is the reverse, but for a key in the normal form of another version. It does not look at the
+// deadline, and copies no label.
 func decodeTicket(b []byte) (key string, t *ticket, err error) {
 	until, fields, err := cutTicket(b)
 	if err != nil {
@@ -49,13 +50,16 @@ func decodeTicket(b []byte) (key string, t *ticket, err error) {
 		return "", nil, errMalformed
 	}
 	f.secret = append([]byte(nil), f.secret...)
-	return string(fields[0]), &ticket{label: fields[1], state: state, facts: f, until: until}, nil
+	return normalKey(string(fields[0])), &ticket{label: fields[1], state: state, facts: f, until: until}, nil
 }
 
 // keyOfTicket returns the key in an encoded ticket, whatever release of Go encoded the rest.
 func keyOfTicket(b []byte) (string, error) {
 	_, fields, err := cutTicket(b)
-	return string(fields[0]), err
+	if err != nil {
+		return "", err
+	}
+	return normalKey(string(fields[0])), nil
 }
 
 // cutTicket returns the deadline and the fields of an encoded ticket: key, label and state.

@@ -320,6 +320,13 @@ func (p *storePool) drop(key string) {
 }
 
 func (p *storePool) flush(name string) {
+	p.flushKeys(func(key string) bool { return isKeyOf(key, name) })
+}
+
+func (p *storePool) flushAll() { p.flushKeys(func(string) bool { return true }) }
+
+// flushKeys removes the tickets whose keys are to go.
+func (p *storePool) flushKeys(goes func(key string) bool) {
 	p.marks.Clear()
 	deadline := time.Now().Add(flushBudget)
 	p.call(deadline, func(ctx context.Context) error {
@@ -337,7 +344,7 @@ func (p *storePool) flush(name string) {
 				continue // another Client's
 			}
 			key, err := keyOfTicket(plain)
-			if err != nil || name != "" && nameOfKey(key) != name {
+			if err != nil || !goes(key) {
 				continue
 			}
 			if err := p.store.Delete(ctx, e.Key); err != nil {

@@ -29,7 +29,7 @@ func (s *Server) RevokePrincipal(ctx context.Context, principal string) error {
 }
 
 // RevokeServerName ends the sessions that were established under a server name, in the manner of
-// RevokePrincipal. An empty name stands for clients that sent none.
+// RevokePrincipal. It may be spelled as for Client.FlushHost. An empty name stands for clients that sent none.
 func (s *Server) RevokeServerName(ctx context.Context, serverName string) error {
 	return s.revoke(ctx, watermark{ofServerName, normalName(serverName)})
 }
