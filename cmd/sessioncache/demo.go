@@ -100,9 +100,12 @@ func parseDemo(args []string, stdout io.Writer) (demoConfig, error) {
 	var cfg demoConfig
 	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // the caller prints errors, on one line
-	fs.IntVar(&cfg.hosts, "hosts", 300, fmt.Sprintf("`number` of host names, some popular and many rare: 1 to %d", maxHosts))
-	fs.IntVar(&cfg.clients, "clients", 16, fmt.Sprintf("`number` of concurrent clients, every fourth of TLS 1.2: 1 to %d", maxClients))
-	fs.DurationVar(&cfg.duration, "duration", 20*time.Second, "how long the clients run, as in 20s or 1m: 1s to 1h")
+	intVar(fs, &cfg.hosts, "hosts", 300, fmt.Sprintf("from 1 to %d", maxHosts),
+		fmt.Sprintf("`number` of host names, some popular and many rare: 1 to %d", maxHosts))
+	intVar(fs, &cfg.clients, "clients", 16, fmt.Sprintf("from 1 to %d", maxClients),
+		fmt.Sprintf("`number` of concurrent clients, every fourth of TLS 1.2: 1 to %d", maxClients))
+	durationVar(fs, &cfg.duration, "duration", 20*time.Second, fmt.Sprintf("from %v to %v", minDuration, maxDuration),
+		"`duration` of the run, as in 20s or 1m: 1s to 1h")
 	fs.BoolVar(&cfg.json, "json", false, "print the result as one JSON object; progress goes to stderr")
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {

@@ -51,10 +51,14 @@ func parseOTPPort(args []string, stdout io.Writer) (otpport.Config, error) {
 	cfg := otpport.Config{Stall: 500 * time.Millisecond} // a frame comes in one write, in microseconds
 	fs := flag.NewFlagSet("otp-port", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // the caller prints errors, on one line
-	fs.IntVar(&cfg.MaxSessions, "max-sessions", 2000, "the largest `number` of sessions; above that of OTP, which is 1000")
-	fs.Int64Var(&cfg.MaxBytes, "max-bytes", 128<<20, "the largest number of `bytes` that they take with their keys")
-	fs.DurationVar(&cfg.TTL, "ttl", 25*time.Hour, "life of a session after it was stored; above OTP's session_lifetime, which is 24h")
-	fs.IntVar(&cfg.MaxFrame, "max-frame", 1<<20, fmt.Sprintf("the largest request in `bytes`: %d to %d", otpport.MinFrame, otpport.MaxFrame))
+	intVar(fs, &cfg.MaxSessions, "max-sessions", 2000, "from 1 up",
+		"the largest `number` of sessions; above that of OTP, which is 1000")
+	int64Var(fs, &cfg.MaxBytes, "max-bytes", 128<<20, "from 1 up",
+		"the largest number of `bytes` that they take with their keys")
+	durationVar(fs, &cfg.TTL, "ttl", 25*time.Hour, "above 0",
+		"`duration` that a session lives after it was stored; above OTP's session_lifetime, which is 24h")
+	intVar(fs, &cfg.MaxFrame, "max-frame", 1<<20, fmt.Sprintf("from %d to %d", otpport.MinFrame, otpport.MaxFrame),
+		fmt.Sprintf("the largest request in `bytes`: %d to %d", otpport.MinFrame, otpport.MaxFrame))
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, otpPortHelp)

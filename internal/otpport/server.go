@@ -42,6 +42,8 @@ func (cfg Config) validate() error {
 	}
 	if cfg.MaxBytes < 1 {
 		fault("-max-bytes is %d; want at least 1", cfg.MaxBytes)
+	} else if cfg.MaxBytes <= overheadBytes {
+		fault("-max-bytes is %d; want more than %d, which each session takes beside its key and its bytes", cfg.MaxBytes, overheadBytes)
 	}
 	if cfg.TTL <= 0 {
 		fault("-ttl is %v; want more than 0", cfg.TTL)
