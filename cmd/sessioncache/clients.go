@@ -12,7 +12,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache"
@@ -193,25 +192,25 @@ func (c *client) fail(step string, err error) {
 
 // cause names the kind of an error without its details.
 func cause(err error) string {
-	var alert tls.AlertError
 	var badCert *tls.CertificateVerificationError
 	switch {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "cut short"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case isReset(err):
 		return "reset"
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case isRefused(err):
 		return "refused"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case isNoFreePort(err):
 		return "no free port"
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+	case isTooManyFiles(err):
 		return "too many open files"
 	case errors.As(err, &badCert):
 		return "certificate"
-	case errors.As(err, &alert):
-		return "alert " + alert.Error()
+	}
+	if _, name, ok := alertOf(err); ok {
+		return "alert " + name
 	}
 	return "other"
 }

@@ -6,7 +6,7 @@
 //	sessioncache help [command]    the commands, or the flags of one
 //
 // It exits with 0 when all went well, 1 when something failed, and 2 on a wrong call; probe
-// with 3 when the server does not resume.
+// with 3 when the server does not resume, and 4 when that cannot be told.
 package main
 
 import (

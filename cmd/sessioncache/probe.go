@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,34 +14,76 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
 	maxProbeDials = 100
 
-	// exitNoResumption is the exit code of a probe that reached a server which does not
-	// resume in the newest version of TLS that it speaks.
-	exitNoResumption = 3
+	// defaultProbeDials tells a saving of time from chance, see savings.
+	defaultProbeDials = 6
 
 	// maxProbeAddresses bounds the addresses of one name that are tried.
 	maxProbeAddresses = 8
+
+	minTimeout = 100 * time.Millisecond
+	maxTimeout = 10 * time.Minute
 )
+
+// Exit codes of probe, besides those of every command.
+const (
+	exitNoResumption = 3
+	exitUnknown      = 4
+)
+
+// probeExits says what the exit codes of probe mean, for help; docs/tls.md has the same table.
+var probeExits = []struct {
+	code    int
+	meaning string
+}{
+	{exitOK, "the server resumes, in the newest version of TLS that it speaks"},
+	{exitFailed, "no handshake: not reached, no TLS, or a certificate that is not trusted"},
+	{exitUsage, "wrong call"},
+	{exitNoResumption, "the server does not resume in that version"},
+	{exitUnknown, "not known: the server requires a client certificate, stops answering, or resumes by session id at most; or probe was interrupted"},
+}
+
+// exitCode returns that of a probe that got a handshake or word of a client certificate.
+func (r *probeReport) exitCode() int {
+	switch r.Verdict {
+	case verdictYes:
+		return exitOK
+	case verdictNo:
+		return exitNoResumption
+	}
+	return exitUnknown
+}
 
 // probeConfig is what the flags and the argument of probe say.
 type probeConfig struct {
-	target   string // host:port, as it was given
-	addr     string // what to connect to instead; empty: the target
+	target   string // host:port
+	addr     string // host:port to connect to instead; empty: the target
 	sni      string
-	dials    int
+	dials    int           // of each kind and version
+	timeout  time.Duration // of a connection with its handshake; 0: defaultTimeout
 	json     bool
 	insecure bool
 }
 
 // A prober dials one server in one goroutine.
 type prober struct {
-	ctx   context.Context
-	cfg   probeConfig
-	roots *x509.CertPool // nil: the system's
+	ctx      context.Context
+	cfg      probeConfig
+	roots    *x509.CertPool // nil: the system's
+	progress *progress      // nil: show none
+}
+
+// show says what is going on, on a terminal.
+func (p *prober) show(format string, args ...any) {
+	if p.progress != nil && p.progress.terminal {
+		text := []rune("probe: " + fmt.Sprintf(format, args...))
+		p.progress.rewrite(string(text[:min(len(text), maxColumns)]))
+	}
 }
 
 // runProbe is the command.
@@ -55,12 +98,16 @@ func runProbe(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return probe(&prober{ctx: ctx, cfg: cfg}, stdout, stderr)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	return probe(&prober{ctx: ctx, cfg: cfg, progress: newProgress(stderr)}, stdout, stderr)
 }
 
 // probe dials, prints, and returns the exit code.
 func probe(p *prober, stdout, stderr io.Writer) int {
 	rep, err := p.run()
+	if p.progress != nil {
+		p.progress.clear()
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "sessioncache probe: %v\n", err)
 		return exitFailed
@@ -73,10 +120,7 @@ func probe(p *prober, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "sessioncache probe: cannot write the report: %v\n", err)
 		return exitFailed
 	}
-	if !rep.Resumes {
-		return exitNoResumption
-	}
-	return exitOK
+	return rep.exitCode()
 }
 
 // parseProbe returns what args say, or flag.ErrHelp after it printed the help to stdout.
@@ -86,7 +130,8 @@ func parseProbe(args []string, stdout io.Writer) (probeConfig, error) {
 	fs.SetOutput(io.Discard) // the caller prints errors, on one line
 	fs.StringVar(&cfg.sni, "sni", "", "server `name` to ask for and to verify; the host of the argument if not given")
 	fs.StringVar(&cfg.addr, "addr", "", "`host:port` to connect to, in place of the argument")
-	fs.IntVar(&cfg.dials, "n", 4, fmt.Sprintf("`number` of full and of resumed handshakes per version: 1 to %d", maxProbeDials))
+	fs.Func("timeout", fmt.Sprintf("`time` that a connection with its handshake may take, as in 500ms or 5s: %v to %v (default %v)", minTimeout, maxTimeout, defaultTimeout), cfg.setTimeout)
+	fs.IntVar(&cfg.dials, "n", defaultProbeDials, fmt.Sprintf("`number` of full and of resumed handshakes per version: 1 to %d", maxProbeDials))
 	fs.BoolVar(&cfg.json, "json", false, "print the result as one JSON object")
 	fs.BoolVar(&cfg.insecure, "insecure", false, "do not verify the server's certificate")
 	var targets []string
@@ -96,7 +141,7 @@ func parseProbe(args []string, stdout io.Writer) (probeConfig, error) {
 			fmt.Fprint(stdout, probeHelp)
 			fs.SetOutput(stdout)
 			fs.PrintDefaults()
-			fmt.Fprint(stdout, probeExits)
+			writeExits(stdout)
 			return cfg, err
 		}
 		if err != nil {
@@ -109,19 +154,32 @@ func parseProbe(args []string, stdout io.Writer) (probeConfig, error) {
 		rest = fs.Args()[1:]
 	}
 	if len(targets) != 1 {
-		return cfg, fmt.Errorf("%d servers given; want one, as host:port; 'sessioncache probe -h' says more", len(targets))
+		return cfg, fmt.Errorf("%d servers given; want one, as host, host:port, [IPv6]:port or an https:// URL; 'sessioncache probe -h' says more", len(targets))
 	}
 	return cfg.complete(targets[0])
 }
 
+// setTimeout takes the value of -timeout.
+func (cfg *probeConfig) setTimeout(value string) error {
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		return errors.New("want a number with a unit, as in 500ms or 5s")
+	}
+	if d < minTimeout || d > maxTimeout {
+		return fmt.Errorf("want %v to %v", minTimeout, maxTimeout)
+	}
+	cfg.timeout = d
+	return nil
+}
+
 // complete validates and fills in what follows from the target.
 func (cfg probeConfig) complete(target string) (probeConfig, error) {
-	host, port, err := net.SplitHostPort(target)
+	host, port, err := parseTarget(target)
 	if err != nil {
-		host, port = strings.Trim(target, "[]"), "443"
+		return cfg, err
 	}
-	if host == "" {
-		return cfg, fmt.Errorf("%q has no host; want host:port", target)
+	if port == "" {
+		port = "443"
 	}
 	if cfg.dials < 1 || cfg.dials > maxProbeDials {
 		return cfg, fmt.Errorf("-n is %d; want 1 to %d", cfg.dials, maxProbeDials)
@@ -130,11 +188,19 @@ func (cfg probeConfig) complete(target string) (probeConfig, error) {
 		if _, _, err := net.SplitHostPort(cfg.addr); err != nil {
 			return cfg, fmt.Errorf("-addr: %w", err)
 		}
+		host, port, err := parseTarget(cfg.addr)
+		if err != nil {
+			return cfg, fmt.Errorf("-addr: %w", err)
+		}
+		cfg.addr = net.JoinHostPort(host, port)
 	}
 	cfg.target = net.JoinHostPort(host, port)
 	if cfg.sni == "" {
 		cfg.sni = host
+	} else if err := checkHost(cfg.sni); err != nil {
+		return cfg, fmt.Errorf("-sni %q %w; want a host name", cfg.sni, err)
 	}
+	cfg.sni = serverNameOf(cfg.sni)
 	return cfg, nil
 }
 
@@ -142,31 +208,34 @@ const probeHelp = `usage: sessioncache probe [flags] host[:port]
 
 probe connects to a TLS server several times, with TLS 1.3 and with TLS 1.2, and
 says whether and how the server lets clients resume sessions, what that saves,
-and if it does not, why. It sends handshakes only, no request. The port is 443
-if none is given.
+and if it does not, why. It sends handshakes only, no request, and shows no
+client certificate. The server is given as host, host:port, [IPv6]:port or an
+https:// URL; the port is 443 if none is given. Ctrl-C ends it with a report of
+what is known so far.
 
 `
 
-const probeExits = `
-The exit status is 0 if the server resumes in the newest version that it speaks,
-3 if it does not, 1 if it cannot be reached or verified, and 2 on a wrong call.
-`
+// writeExits writes the table of exit codes.
+func writeExits(w io.Writer) {
+	fmt.Fprint(w, "\nThe exit status is\n")
+	for _, e := range probeExits {
+		text := wrap(fmt.Sprintf("%d  %s", e.code, e.meaning), maxColumns-2, "   ")
+		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(text, "\n", "\n  "))
+	}
+}
 
 // addresses returns what to connect to, the first of them most.
 func (p *prober) addresses() ([]string, error) {
-	target := p.cfg.target
-	if p.cfg.addr != "" {
-		target = p.cfg.addr
-	}
-	host, port, err := net.SplitHostPort(target)
+	host, port, err := net.SplitHostPort(cmp.Or(p.cfg.addr, p.cfg.target))
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, dialTimeout)
+	p.show("looking up %s", host)
+	ctx, cancel := context.WithTimeout(p.ctx, p.timeout())
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
-		return nil, err
+		return nil, errors.New(p.diagnoseLookup(host, err).says)
 	}
 	var addrs []string
 	for _, ip := range ips[:min(len(ips), maxProbeAddresses)] {
@@ -175,57 +244,82 @@ func (p *prober) addresses() ([]string, error) {
 	return addrs, nil
 }
 
+// bothVersions are what probe speaks, the newest first.
+var bothVersions = []uint16{tls.VersionTLS13, tls.VersionTLS12}
+
 // run does all dials. An error says that there is nothing to report.
 func (p *prober) run() (*probeReport, error) {
 	addrs, err := p.addresses()
 	if err != nil {
 		return nil, err
 	}
-	rep := &probeReport{Target: p.cfg.target, ServerName: p.cfg.sni, Insecure: p.cfg.insecure}
 	addr, first, err := p.reach(addrs)
 	if err != nil {
 		return nil, err
 	}
-	rep.Address = addr
+	rep := &probeReport{Target: p.cfg.target, ServerName: p.cfg.sni, Address: addr, Insecure: p.cfg.insecure,
+		Versions: []*versionReport{}, NotProbed: []notProbed{}} // lists in JSON, also where they are empty
 	rep.describe(first.state)
-	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
+	for _, version := range bothVersions {
 		v := p.probeVersion(addr, version)
-		if v == nil {
+		if len(v.full) == 0 {
+			why := v.fault.says
+			if version == first.version && first.fault == nil && v.fault.passing() {
+				why = "the server answered once, and then no more: " + why
+			}
+			rep.NotProbed = append(rep.NotProbed, notProbed{v.Version, v.fault.kind, why})
+			if rep.Verdict == "" && (v.fault.kind == faultClientCert || version == first.version) {
+				rep.Verdict = verdictUnknown // it speaks this version, and no more is known of it
+			}
 			continue
 		}
-		if len(rep.Versions) == 0 {
-			rep.Resumes = v.Resumed > 0
+		if rep.Verdict == "" {
+			rep.Verdict = v.verdict()
 			p.probeOthers(rep, v, addrs, version)
 		}
 		rep.Versions = append(rep.Versions, v)
 	}
-	if p.ctx.Err() != nil {
-		return nil, errors.New("interrupted")
-	}
-	if len(rep.Versions) == 0 {
-		return nil, errors.New("the server answered once and then no more")
-	}
+	rep.Interrupted = p.ctx.Err() != nil
+	rep.Verdict = cmp.Or(rep.Verdict, verdictUnknown)
+	rep.Resumes = rep.Verdict == verdictYes
 	return rep, nil
 }
 
 // reach returns the first address that answers, and what it showed.
 func (p *prober) reach(addrs []string) (string, *probeDial, error) {
-	var errs []error
+	var failures []string
 	for _, addr := range addrs {
-		for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
-			d, err := p.dialOnce(addr, version, nil, 0)
-			if err == nil {
+		var faults []*fault
+		for _, version := range bothVersions {
+			p.show("connecting to %s with %s, %v at most", addr, tls.VersionName(version), p.timeout())
+			d := p.dialOnce(addr, version, nil, 0)
+			if d.fault == nil || d.fault.kind == faultClientCert {
 				return addr, d, nil
 			}
-			errs = append(errs, fmt.Errorf("%s, %s: %w", addr, tls.VersionName(version), err))
-			var unverified *tls.CertificateVerificationError
-			if errors.As(err, &unverified) {
-				return "", nil, fmt.Errorf("%w; -sni names another server name, -insecure goes on all the same", errs[0])
+			if d.fault.kind == faultInterrupted || d.fault.kind == faultUntrusted {
+				return "", nil, fmt.Errorf("%s: %s", addr, d.fault.says)
 			}
-			if d == nil { // no connection: another version is no better
+			faults = append(faults, d.fault)
+			if !d.connected || d.fault.everyVersion() {
 				break
 			}
 		}
+		failures = append(failures, addr+": "+inEveryVersion(faults))
 	}
-	return "", nil, errors.Join(errs...)
+	return "", nil, errors.New(strings.Join(failures, "\n"))
+}
+
+// inEveryVersion says why no version of TLS worked, in as few words as that takes.
+func inEveryVersion(faults []*fault) string {
+	if len(faults) == 1 || faults[0].says == faults[1].says {
+		return faults[0].says
+	}
+	if faults[0].kind == faultVersion && faults[1].kind == faultVersion {
+		return "the server speaks neither TLS 1.3 nor TLS 1.2"
+	}
+	var texts []string
+	for i, f := range faults {
+		texts = append(texts, tls.VersionName(bothVersions[i])+": "+f.says)
+	}
+	return strings.Join(texts, "\n")
 }

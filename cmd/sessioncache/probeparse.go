@@ -28,8 +28,9 @@ const (
 	messageNewSessionTicket = 4
 	messageFinished         = 20
 
-	extensionSessionTicket = 35
-	extensionEarlyData     = 42
+	extensionSessionTicket     = 35
+	extensionEarlyData         = 42
+	extensionSupportedVersions = 43
 )
 
 // ticketInfo is what a NewSessionTicket message says.
@@ -41,6 +42,7 @@ type ticketInfo struct {
 
 // serverHello is what the probe needs of that message.
 type serverHello struct {
+	version   uint16 // that the server chose; 0: not known
 	suite     uint16
 	sessionID int  // its length
 	tickets   bool // TLS 1.2: the server will send one
@@ -199,6 +201,7 @@ func parseServerHello(m []byte) (h serverHello) {
 	if len(m) < beforeID+1 {
 		return h
 	}
+	h.version = binary.BigEndian.Uint16(m)
 	h.sessionID = int(m[beforeID])
 	m = m[beforeID+1:]
 	if len(m) < h.sessionID+3 {
@@ -206,8 +209,11 @@ func parseServerHello(m []byte) (h serverHello) {
 	}
 	m = m[h.sessionID:]
 	h.suite = binary.BigEndian.Uint16(m)
-	extensions(m[3:], func(kind uint16, _ []byte) {
+	extensions(m[3:], func(kind uint16, body []byte) {
 		h.tickets = h.tickets || kind == extensionSessionTicket
+		if kind == extensionSupportedVersions && len(body) == 2 { // RFC 9846 section 4.3.1
+			h.version = binary.BigEndian.Uint16(body)
+		}
 	})
 	return h
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A probeReport is what a probe found. Its JSON form is the output of -json; names in it stay.
@@ -18,11 +19,30 @@ type probeReport struct {
 	ChainBytes  int    `json:"chain_bytes"`
 	Insecure    bool   `json:"insecure"`
 
-	Resumes  bool             `json:"resumes"` // in the newest version that it speaks
-	Versions []*versionReport `json:"versions"`
+	Resumes     bool             `json:"resumes"` // in the newest version that it speaks
+	Verdict     verdict          `json:"verdict"` // the same with its third answer
+	Interrupted bool             `json:"interrupted"`
+	Versions    []*versionReport `json:"versions"`
+	NotProbed   []notProbed      `json:"not_probed"` // versions without a handshake to report
 
 	Others       int `json:"other_addresses"`        // of the name, that answered
 	OthersResume int `json:"other_addresses_resume"` // those of them that take a ticket of Address
+}
+
+// A verdict is the answer to whether the server resumes.
+type verdict string
+
+const (
+	verdictYes     verdict = "yes"
+	verdictNo      verdict = "no"
+	verdictUnknown verdict = "unknown"
+)
+
+// notProbed says why there is nothing to say about a version.
+type notProbed struct {
+	Version string    `json:"version"`
+	Kind    faultKind `json:"kind"`
+	Why     string    `json:"why"`
 }
 
 // A versionReport is about one version of TLS.
@@ -33,24 +53,32 @@ type versionReport struct {
 
 	Offered int    `json:"offered"` // handshakes that offered a fresh ticket
 	Resumed int    `json:"resumed"` // those of them that resumed
+	Failed  int    `json:"failed"`  // handshakes
+	Asked   bool   `json:"client_certificate_asked"`
 	Why     string `json:"why_not"` // empty: all did
 
-	Tickets        int   `json:"tickets_per_connection"`
-	TicketBytes    int   `json:"ticket_bytes"`
-	LifetimeS      int   `json:"ticket_lifetime_s"` // 0: not known, or the server does not say
-	Reusable       *bool `json:"ticket_reusable"`   // null: not known
-	EarlyDataBytes int   `json:"early_data_bytes"`  // 0-RTT: what the server allows; 0: none
+	Tickets        int    `json:"tickets_per_connection"`
+	TicketBytes    int    `json:"ticket_bytes"`
+	LifetimeS      int    `json:"ticket_lifetime_s"` // 0: not known, or the server does not say
+	Reusable       *bool  `json:"ticket_reusable"`   // null: not known
+	EarlyDataBytes uint32 `json:"early_data_bytes"`  // 0-RTT: what the server allows; 0: none
 
 	Full  cost `json:"full_handshake"`
 	Cost  cost `json:"resumed_handshake"` // 0 if none did
-	Saved cost `json:"saved"`
+	Saved cost `json:"saved"`             // 0 where no saving can be told
 
-	version     uint16
-	sessions    []*probeSession
-	used        *probeSession // one that was accepted
-	unoffered   bool
-	failure     string
-	ticketsSeen bool
+	version       uint16
+	full, resumed []*probeDial
+	sessions      []*probeSession
+	used          *probeSession // one that was accepted
+	unoffered     bool          // crypto/tls has a ticket and does not offer it
+	renewsNone    bool          // resumed handshakes bring no ticket
+	ticketsSeen   bool
+
+	fault      *fault // the last
+	failing    int    // dials that failed in a row
+	stopped    bool   // before all dials were done
+	offerFault *fault // of one that failed for its ticket
 }
 
 // A cost is the median of one kind of handshake.
@@ -59,10 +87,11 @@ type cost struct {
 	Bytes int     `json:"bytes"` // both ways, as TCP carries them
 }
 
-func (c cost) less(o cost) cost { return cost{round(c.MS-o.MS, 3), c.Bytes - o.Bytes} }
-
 // describe notes what the server showed first.
 func (r *probeReport) describe(state tls.ConnectionState) {
+	if len(state.PeerCertificates) == 0 {
+		return
+	}
 	leaf := state.PeerCertificates[0]
 	r.Certificate = leaf.Subject.CommonName
 	if r.Certificate == "" && len(leaf.DNSNames) > 0 {
@@ -83,18 +112,35 @@ func (r *probeReport) writeJSON(w io.Writer) error {
 // writeTable writes the report for people.
 func (r *probeReport) writeTable(w io.Writer) error {
 	var b strings.Builder
-	verified := "verified"
-	if r.Insecure {
-		verified = "not verified"
+	head := r.Target + " at " + r.Address
+	if r.Certificate != "" {
+		head += fmt.Sprintf(", certificate of %q", printable(r.Certificate))
 	}
-	fmt.Fprintf(&b, "%s at %s, certificate of %q, %s\n\n", r.Target, r.Address, printable(r.Certificate), verified)
+	if r.Insecure {
+		head += ", not verified"
+	} else {
+		head += ", verified"
+	}
+	b.WriteString(wrap(head, maxColumns, "  ") + "\n\n")
+	if len(r.Versions) > 0 {
+		r.writeRows(&b)
+	}
+	for _, sentence := range r.conclude() {
+		b.WriteString(wrap(sentence, maxColumns, "  ") + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeRows writes the table, with a column for each version.
+func (r *probeReport) writeRows(b *strings.Builder) {
 	row := func(name string, value func(v *versionReport) string) {
-		fmt.Fprintf(&b, "%-20s", name)
+		fmt.Fprintf(b, "%-20s", name)
 		for i, v := range r.Versions {
 			if i < len(r.Versions)-1 {
-				fmt.Fprintf(&b, "  %-26s", value(v))
+				fmt.Fprintf(b, "  %-26s", value(v))
 			} else {
-				fmt.Fprintf(&b, "  %s", value(v))
+				fmt.Fprintf(b, "  %s", value(v))
 			}
 		}
 		b.WriteByte('\n')
@@ -114,13 +160,12 @@ func (r *probeReport) writeTable(w io.Writer) error {
 	})
 	row("saved", (*versionReport).saved)
 	b.WriteByte('\n')
-	r.conclude(&b)
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func (v *versionReport) resumes() string {
 	switch {
+	case v.Resumed == 0 && v.verdict() == verdictUnknown:
+		return "not known"
 	case v.Resumed == 0:
 		return "no"
 	case v.Resumed < v.Offered:
@@ -182,7 +227,7 @@ func (v *versionReport) earlyData() string {
 	case !v.ticketsSeen:
 		return "not known"
 	case v.EarlyDataBytes > 0:
-		return fmt.Sprintf("offered, up to %d B", v.EarlyDataBytes)
+		return fmt.Sprintf("up to %d B", v.EarlyDataBytes)
 	}
 	return "not offered"
 }
@@ -190,44 +235,83 @@ func (v *versionReport) earlyData() string {
 func (c cost) String() string { return fmt.Sprintf("%8.2f ms  %6d B", c.MS, c.Bytes) }
 
 func (v *versionReport) saved() string {
-	if v.Resumed == 0 {
+	switch {
+	case v.Resumed == 0:
 		return "-"
+	case v.Saved.MS == 0:
+		return fmt.Sprintf("%11s  %6d B", "no time", v.Saved.Bytes)
 	}
 	return v.Saved.String()
 }
 
-// conclude says in words what follows.
-func (r *probeReport) conclude(b *strings.Builder) {
-	if len(r.Versions) == 1 {
-		other := tls.VersionTLS12 + tls.VersionTLS13 - r.Versions[0].version
-		fmt.Fprintf(b, "The server does not speak %s.\n", tls.VersionName(other))
+// conclude says in words what follows, a paragraph at a time.
+func (r *probeReport) conclude() (says []string) {
+	say := func(format string, args ...any) { says = append(says, fmt.Sprintf(format, args...)) }
+	if r.Interrupted {
+		say("Interrupted: this is what was known by then.")
+	}
+	needsCertificate := false
+	for _, n := range r.NotProbed {
+		switch n.Kind {
+		case faultInterrupted:
+		case faultVersion:
+			say("T%s.", strings.TrimPrefix(n.Why, "t"))
+		default:
+			say("%s: %s.", n.Version, n.Why)
+		}
+		needsCertificate = needsCertificate || n.Kind == faultClientCert
 	}
 	for _, v := range r.Versions {
-		if v.Why != "" {
-			fmt.Fprintf(b, "%s: %s.\n", v.Version, v.Why)
-		}
+		v.conclude(say)
 	}
-	if !r.Resumes {
-		return
+	if needsCertificate && r.Verdict == verdictUnknown {
+		say("Whether the server resumes for clients with a certificate cannot be told from here. Its own statistics tell, or probe, run against a listener with the same settings that requires none.")
 	}
+	if r.Resumes {
+		r.concludeYes(say)
+	}
+	return says
+}
+
+// conclude says what is particular to a version.
+func (v *versionReport) conclude(say func(format string, args ...any)) {
+	if v.Why != "" {
+		say("%s: %s.", v.Version, v.Why)
+	}
+	if v.Failed > 0 && !strings.Contains(v.Why, v.fault.says) {
+		say("%s: %s failed: %s.", v.Version, plural(v.Failed, "handshake"), v.fault.says)
+	}
+	if v.Asked {
+		say("%s: the server asks for a client certificate and does without.", v.Version)
+	}
+}
+
+// concludeYes says what resumption in the newest version is worth.
+func (r *probeReport) concludeYes(say func(format string, args ...any)) {
 	v := r.Versions[0]
-	fmt.Fprintf(b, "%s resumes. That saves %d B (%.0f %%) and %s per connection.\n",
-		v.Version, v.Saved.Bytes, 100*float64(v.Saved.Bytes)/float64(v.Full.Bytes), v.timeSaved())
+	bytes := "no bytes"
+	if v.Saved.Bytes > 0 {
+		bytes = fmt.Sprintf("%d B (%.0f %%)", v.Saved.Bytes, 100*float64(v.Saved.Bytes)/float64(v.Full.Bytes))
+	}
+	say("%s resumes. That saves %s per connection, and %s.", v.Version, bytes, v.timeSaved())
 	if v.Reusable != nil && !*v.Reusable {
-		fmt.Fprintf(b, "A ticket works once: of connections opened at once, as many resume as there are tickets at hand.\n")
+		say("A ticket works once: of connections opened at once, as many resume as there are tickets at hand.")
 	}
 	if r.Others > 0 {
-		fmt.Fprintf(b, "A ticket of this address is taken by %d of %d others of the name%s.\n",
-			r.OthersResume, r.Others, endpointHint(r))
+		say("A ticket of this address is taken by %d of %d others of the name%s.", r.OthersResume, r.Others, endpointHint(r))
 	}
 }
 
 // timeSaved is for reading: near the server, the network hides what the processors save.
 func (v *versionReport) timeSaved() string {
-	if v.Saved.MS <= 0 {
-		return "no time that can be measured from here"
+	medians := fmt.Sprintf("medians of %d and %d: %.2f ms full, %.2f ms resumed", len(v.full), len(v.resumed), v.Full.MS, v.Cost.MS)
+	switch {
+	case v.Saved.MS > 0:
+		return fmt.Sprintf("%.2f ms (%.0f %%; %s)", v.Saved.MS, 100*v.Saved.MS/v.Full.MS, medians)
+	case !v.enough():
+		return fmt.Sprintf("so few handshakes do not tell what time it saves (%s); a larger -n does", medians)
 	}
-	return fmt.Sprintf("%.2f ms (%.0f %%)", v.Saved.MS, 100*v.Saved.MS/v.Full.MS)
+	return fmt.Sprintf("no time that can be told from noise here (%s)", medians)
 }
 
 func endpointHint(r *probeReport) string {
@@ -245,4 +329,25 @@ func printable(s string) string {
 		}
 		return c
 	}, s)
+}
+
+// wrap breaks text into lines of so many columns, those after the first indented.
+func wrap(text string, columns int, indent string) string {
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.Split(text, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > columns:
+			b.WriteString("\n" + indent)
+			at = len(indent)
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }
