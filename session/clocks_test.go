@@ -4,14 +4,29 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // wallClock is a wall clock that a test sets: the monotonic clock of the machine runs on meanwhile, as it
 // stands still while the machine is suspended.
-type wallClock struct{ off time.Duration }
+type wallClock struct {
+	m   *Memory
+	off time.Duration
+}
 
-func (c *wallClock) now() time.Time { return time.Now().Round(0).Add(c.off) }
+// setClock gives a Memory a wall clock.
+func setClock(m *Memory) *wallClock {
+	c := &wallClock{m: m}
+	m.now = c.now
+	return c
+}
+
+func (c *wallClock) now() instant {
+	now := c.m.clocks()
+	now.Time = now.Round(0).Add(c.off)
+	return now
+}
 
 // A suspended machine has another wall clock when it wakes up, and the same monotonic one. What was stored
 // for an hour is gone after a night.
@@ -47,8 +62,7 @@ func TestNoSessionOutlivesASuspendedMachine(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer m.Close()
-			clock := new(wallClock)
-			m.now = clock.now
+			clock := setClock(m)
 			key := Key{Partial: "host.example", ID: "1"}
 			for _, id := range []string{"1", "2"} {
 				if err := m.Update(ctx, Key{Partial: key.Partial, ID: id}, []byte("session"), time.Hour); err != nil {
@@ -78,8 +92,7 @@ func TestTakeNewestPassesOverWhatASuspensionEnded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock := new(wallClock)
-		m.now = clock.now
+		clock := setClock(m)
 		for id, ttl := range []time.Duration{20 * time.Hour, time.Hour, time.Hour} {
 			key := Key{Partial: "host.example", ID: string(rune('a' + id))}
 			if err := m.Update(ctx, key, []byte("session"), ttl); err != nil {
@@ -91,7 +104,7 @@ func TestTakeNewestPassesOverWhatASuspensionEnded(t *testing.T) {
 		if err != nil || e.Key.ID != "a" {
 			t.Errorf("keepLast %v: got %q, %v; want the session that lives still", keepLast, e.Key.ID, err)
 		}
-		if left := e.Expires.Sub(clock.now()); left > 18*time.Hour {
+		if left := e.Expires.Sub(clock.now().Time); left > 18*time.Hour {
 			t.Errorf("keepLast %v: it has %v left; want 18 h at most", keepLast, left)
 		}
 		m.Close()
@@ -106,8 +119,7 @@ func TestTakeNewestSparesWhatReplacesAnEndedSession(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock := new(wallClock)
-		m.now = clock.now
+		clock := setClock(m)
 		key := Key{Partial: "host.example", ID: "1"}
 		elder := Key{Partial: "host.example", ID: "0"}
 		for _, k := range []Key{elder, key} {
@@ -117,7 +129,7 @@ func TestTakeNewestSparesWhatReplacesAnEndedSession(t *testing.T) {
 		}
 		clock.off = 25 * time.Hour
 		looked := false
-		m.now = func() time.Time { // the first look at the clock is at the newest session, which has ended
+		m.now = func() instant { // the first look at the clock is at the newest session, which has ended
 			if !looked {
 				looked = true
 				if err := m.Update(ctx, key, []byte("fresh"), time.Hour); err != nil {
@@ -141,8 +153,7 @@ func TestTakeNewestFindsNothingWhereTheLastHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	clock := new(wallClock)
-	m.now = clock.now
+	clock := setClock(m)
 	if err := m.Update(ctx, Key{Partial: "host.example", ID: "1"}, []byte("ended"), time.Hour); err != nil {
 		t.Fatal(err)
 	}
@@ -151,5 +162,97 @@ func TestTakeNewestFindsNothingWhereTheLastHasEnded(t *testing.T) {
 		if e, err := m.TakeNewest(ctx, "host.example", true); !errors.Is(err, ErrNotFound) {
 			t.Errorf("got %q, %v; want %v", e.Session, err, ErrNotFound)
 		}
+	}
+}
+
+// The wall clock is set back, and time goes on: no session gets more of it than its TTL.
+func TestTheMonotonicDeadlineHoldsWhereTheWallClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		m, err := NewMemory(MemoryConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		clock := setClock(m)
+		key := Key{Partial: "host.example", ID: "1"}
+		if err := m.Update(ctx, key, []byte("session"), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		clock.off = -25 * time.Hour
+		time.Sleep(time.Hour - 1)
+		entries, err := m.SelectSession(ctx, key.Partial, 0)
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("SelectSession 1ns before its end: %d sessions, %v; want it", len(entries), err)
+		}
+		if left := entries[0].Expires.Sub(clock.now().Time); left != 1 {
+			t.Errorf("it has %v left, by Expires; want 1ns", left)
+		}
+		time.Sleep(1)
+		if _, err := m.Lookup(ctx, key); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Lookup at its end: %v; want %v", err, ErrNotFound)
+		}
+		if _, err := m.Take(ctx, key); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Take at its end: %v; want %v", err, ErrNotFound)
+		}
+		for e, err := range m.All(ctx) {
+			t.Errorf("All at its end yields %q, %v; want nothing", e.Session, err)
+		}
+	})
+}
+
+// What Take finds to be over it removes all the same: the wall clock may be set back again.
+func TestTakeRemovesWhatIsOverByTheWallClock(t *testing.T) {
+	ctx := context.Background()
+	key := Key{Partial: "host.example", ID: "1"}
+	for name, take := range map[string]func(m *Memory) error{
+		"Take":       func(m *Memory) error { _, err := m.Take(ctx, key); return err },
+		"TakeLocal":  func(m *Memory) error { _, err := m.TakeLocal(key); return err },
+		"TakeNewest": func(m *Memory) error { _, err := m.TakeNewest(ctx, key.Partial, false); return err },
+	} {
+		m, err := NewMemory(MemoryConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock := setClock(m)
+		if err := m.Update(ctx, key, []byte("ended"), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		clock.off = 25 * time.Hour
+		if err := take(m); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v; want %v", name, err, ErrNotFound)
+		}
+		clock.off = 0
+		if _, err := m.Lookup(ctx, key); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Lookup after %s: %v; want %v", name, err, ErrNotFound)
+		}
+		m.Close()
+	}
+}
+
+func TestWalksReadTheClockOncePerSession(t *testing.T) {
+	ctx := context.Background()
+	m, err := NewMemory(MemoryConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	const n = 7
+	for id := range n {
+		if err := m.Update(ctx, Key{Partial: "host.example", ID: string(rune('a' + id))}, []byte("session"), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reads := 0
+	m.now = func() instant { reads++; return m.clocks() }
+	if _, err := m.SelectSession(ctx, "host.example", 0); err != nil || reads != n {
+		t.Errorf("SelectSession of %d sessions reads the clock %d times, %v; want once for each", n, reads, err)
+	}
+	reads = 0
+	for range m.All(ctx) {
+		continue
+	}
+	if reads != n {
+		t.Errorf("All of %d sessions reads the clock %d times; want once for each", n, reads)
 	}
 }

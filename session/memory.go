@@ -26,8 +26,8 @@ type Memory struct {
 	cfg    MemoryConfig
 	cache  *fastcache.Cache[record]
 	birth  time.Time
-	now    func() time.Time // time.Now but in tests
-	closed atomic.Bool      // set before the cache is closed: who misses looks here
+	now    func() instant // the machine's clocks but in tests
+	closed atomic.Bool    // set before the cache is closed: who misses looks here
 }
 
 var (
@@ -52,21 +52,38 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	return &Memory{cfg: cfg, cache: cache, birth: time.Now(), now: time.Now}, nil
+	m := &Memory{cfg: cfg, cache: cache, birth: time.Now()}
+	m.now = m.clocks
+	return m, nil
 }
 
-// Lookup returns a copy of the session of a key. It allocates the copy and nothing else.
+// An instant is a time by both clocks.
+type instant struct {
+	time.Time               // by the wall clock
+	age       time.Duration // since birth, by the monotonic clock
+}
+
+func (m *Memory) clocks() instant {
+	now := time.Now()
+	return instant{now, now.Sub(m.birth)}
+}
+
+// Lookup returns a copy of the session of a key. It allocates the copy and nothing else, but for a live
+// session, whose Encoder is asked for the bytes. ErrLive says that it has none.
 func (m *Memory) Lookup(ctx context.Context, key Key) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	item, err := m.LookupLocal(key)
-	return bytes.Clone(item.Bytes), err
+	if err != nil {
+		return nil, err
+	}
+	return item.SessionBytes(key)
 }
 
 // LookupLocal returns the session of a key. It allocates nothing and takes no lock.
 func (m *Memory) LookupLocal(key Key) (Item, error) {
-	if r, ok := m.cache.Lookup(key); ok && !m.over(r) {
+	if r, ok := m.cache.Lookup(key); ok && !r.over(m.now()) {
 		return r.item, nil
 	}
 	return Item{}, m.missed()
@@ -74,7 +91,7 @@ func (m *Memory) LookupLocal(key Key) (Item, error) {
 
 // over reports whether a session that the cache has is over by the wall clock: the machine was suspended, when the
 // monotonic clock, which the cache goes by, stands still. A wall clock that is set forward looks alike.
-func (m *Memory) over(r record) bool { return m.now().UnixNano() >= r.wall }
+func (r record) over(now instant) bool { return now.UnixNano() >= r.wall }
 
 // missed returns why a session was not found: a closed cache is empty.
 func (m *Memory) missed() error {
@@ -84,19 +101,23 @@ func (m *Memory) missed() error {
 	return ErrNotFound
 }
 
-// Take returns the session of a key and removes it in one step.
+// Take returns the session of a key and removes it in one step. A live one that has no bytes, as ErrLive
+// says, is gone as well.
 func (m *Memory) Take(ctx context.Context, key Key) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	item, err := m.TakeLocal(key)
-	return bytes.Clone(item.Bytes), err // a Lookup that was quicker may be reading it still
+	if err != nil {
+		return nil, err
+	}
+	return item.SessionBytes(key) // a copy: a Lookup that was quicker may be reading it still
 }
 
 // TakeLocal returns the session of a key and removes it in one step. Others who looked it up
 // before share what is in it.
 func (m *Memory) TakeLocal(key Key) (Item, error) {
-	if r, ok := m.cache.Take(key); ok && !m.over(r) {
+	if r, ok := m.cache.Take(key); ok && !r.over(m.now()) {
 		return r.item, nil
 	}
 	return Item{}, m.missed()
@@ -140,7 +161,7 @@ func (m *Memory) refuse(size int64, ttl time.Duration) error {
 func (m *Memory) store(key Key, item Item, ttl time.Duration) error {
 	ttl = min(ttl, m.cfg.MaxTTL)
 	now := m.now()
-	r := record{item: item, until: time.Since(m.birth) + ttl, wall: now.Add(ttl).UnixNano()}
+	r := record{item: item, until: now.age + ttl, wall: now.Add(ttl).UnixNano()}
 	if item.Confirmed {
 		return m.translate(m.cache.UpdateTTL(key, r, ttl), key, r)
 	}
@@ -208,17 +229,22 @@ func (m *Memory) Close() error {
 	return m.cache.Close()
 }
 
-// SelectSession returns copies of the sessions of a partial key, newest first.
+// SelectSession returns copies of the sessions of a partial key, newest first. ErrLive says that one of them
+// has no bytes.
 func (m *Memory) SelectSession(ctx context.Context, partial string, limit int) ([]Entry, error) {
 	if err := m.ready(ctx); err != nil {
 		return nil, err
 	}
 	var entries []Entry
 	for key, r := range m.cache.SelectSession(partial) {
-		if m.over(r) {
+		e, err := m.entry(key, r)
+		if errors.Is(err, ErrNotFound) {
 			continue
 		}
-		entries = append(entries, m.entry(key, r))
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
 		if len(entries) == limit {
 			break
 		}
@@ -232,18 +258,26 @@ func (m *Memory) SelectSession(ctx context.Context, partial string, limit int) (
 	return entries, nil
 }
 
-// entry returns a copy of a session that shares nothing with the cache.
-func (m *Memory) entry(key Key, r record) Entry {
+// entry returns a copy of a session that shares nothing with the cache, or ErrNotFound if the session is over.
+func (m *Memory) entry(key Key, r record) (Entry, error) {
 	now := m.now()
-	left := min(r.until-time.Since(m.birth), time.Duration(r.wall-now.UnixNano()))
+	if r.over(now) {
+		return Entry{}, ErrNotFound
+	}
+	s, err := r.item.SessionBytes(key)
+	if err != nil {
+		return Entry{}, err
+	}
+	left := min(r.until-now.age, time.Duration(r.wall-now.UnixNano()))
 	return Entry{
 		Key:     Key{Partial: strings.Clone(key.Partial), ID: strings.Clone(key.ID)},
-		Session: bytes.Clone(r.item.Bytes),
+		Session: s,
 		Expires: now.Add(left),
-	}
+	}, nil
 }
 
-// TakeNewest returns the newest session of a partial key and removes it, or keeps it as the last.
+// TakeNewest returns the newest session of a partial key and removes it, or keeps it as the last. A live one that
+// has no bytes, as ErrLive says, is gone as well.
 func (m *Memory) TakeNewest(ctx context.Context, partial string, keepLast bool) (Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return Entry{}, err
@@ -258,8 +292,9 @@ func (m *Memory) TakeNewest(ctx context.Context, partial string, keepLast bool) 
 		if !ok {
 			return Entry{}, m.missed()
 		}
-		if !m.over(r) {
-			return m.entry(key, r), nil
+		e, err := m.entry(key, r)
+		if !errors.Is(err, ErrNotFound) {
+			return e, err
 		}
 		// Met again, it is the last, which stays. It is not deleted by its key, under which another may have
 		// been stored by now; the cache drops it at its deadline.
@@ -281,27 +316,36 @@ func (m *Memory) DeletePartial(ctx context.Context, partial string) (int, error)
 	return m.cache.DeletePartial(partial), nil
 }
 
-// All yields copies of all sessions.
+// All yields copies of all sessions. Live ones that have no bytes are passed over, and ErrLive is yielded in
+// the end: what came before is all that has.
 func (m *Memory) All(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		if err := m.ready(ctx); err != nil {
 			yield(Entry{}, err)
 			return
 		}
+		var without error // bytes: the first
 		for key, r := range m.cache.All() {
 			if err := ctx.Err(); err != nil {
 				yield(Entry{}, err)
 				return
 			}
-			if m.over(r) {
+			e, err := m.entry(key, r)
+			if err != nil {
+				if without == nil && !errors.Is(err, ErrNotFound) {
+					without = err
+				}
 				continue
 			}
-			if !yield(m.entry(key, r), nil) {
+			if !yield(e, nil) {
 				return
 			}
 		}
-		if m.closed.Load() {
+		switch {
+		case m.closed.Load():
 			yield(Entry{}, ErrClosed) // it may have cut the list short
+		case without != nil:
+			yield(Entry{}, without)
 		}
 	}
 }

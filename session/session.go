@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -41,6 +42,10 @@ var (
 
 	// ErrTooLarge is returned by Update when the session is larger than the Store accepts.
 	ErrTooLarge = errors.New("session: session is too large")
+
+	// ErrLive is returned by whatever returns bytes, for a session that a Local Store keeps alive
+	// and whose Live form is no Encoder: it has no bytes.
+	ErrLive = errors.New("session: session is live and its owner gives no bytes of it")
 )
 
 // A Key names one session: OTP's {partial_key(), session_id()}. Each part may be any bytes,
@@ -150,7 +155,8 @@ type Local interface {
 // An Item is a session as a Local Store keeps it. What it refers to is shared by the Store and
 // all who look it up, so nobody may write to it once it was passed to UpdateLocal.
 type Item struct {
-	// Bytes is the session as the methods of Store know it.
+	// Bytes is the session as the methods of Store know it. A session without any that has a
+	// Live form is that: its bytes are made when they are asked for, see Encoder.
 	Bytes []byte
 
 	// Live is the same session in a form that its owner can use at once, such as a
@@ -165,6 +171,30 @@ type Item struct {
 	// Confirmed says that whoever began the session has proved to be a client worth
 	// keeping it for. A session stored by Update is confirmed.
 	Confirmed bool
+}
+
+// An Encoder is a Live form that makes the session's bytes when they are asked for, so that a session
+// which nobody asks for costs nothing. With it the methods of Store and Indexed find sessions that were
+// stored by UpdateLocal without Bytes: a Store can be dumped, and the dump be stored elsewhere by Update.
+// It must be safe for concurrent use.
+type Encoder interface {
+	// SessionBytes returns the bytes of the session that is stored under a key. They are the
+	// caller's. ErrNotFound says that its owner has ended the session, though the Store has it still;
+	// the Store then says so too. Any other error says that there are no bytes.
+	SessionBytes(key Key) ([]byte, error)
+}
+
+// SessionBytes returns the bytes of a session that is stored under a key, for a Local Store to
+// return: a copy of Bytes, or else what Live makes of itself. ErrLive says that Live is no Encoder.
+func (s Item) SessionBytes(key Key) ([]byte, error) {
+	if len(s.Bytes) > 0 || s.Live == nil {
+		return bytes.Clone(s.Bytes), nil
+	}
+	e, ok := s.Live.(Encoder)
+	if !ok {
+		return nil, ErrLive
+	}
+	return e.SessionBytes(key)
 }
 
 // size returns what counts for MaxSessionSize.

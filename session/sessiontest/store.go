@@ -70,6 +70,7 @@ var checks = []check{
 	{name: "IndexClosedIsErrClosed", indexed: indexClosed},
 
 	{name: "LocalIsTheSameStore", local: localSame},
+	{name: "LiveSessionsHaveBytes", local: localBytes},
 	{name: "TakeLocalIsOneStep", local: takeLocalFought, chance: true},
 }
 

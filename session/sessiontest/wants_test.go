@@ -16,8 +16,8 @@ var wants = []want{
 	{"cuts ids at NUL", []string{
 		"AnyKeyBytes", "KeysStayApart", "SelectSessionMatchesThePartialKeyOnly", "EntriesAreExact",
 	}, nil},
-	{"shares what it returns", []string{"ReturnedSessionsAreTheCallers", "BuffersStayApart"}, nil},
-	{"absent is nil", []string{"OTPFlow", "AbsentIsErrNotFound", "KeysStayApart", "LocalIsTheSameStore"}, nil},
+	{"shares what it returns", []string{"ReturnedSessionsAreTheCallers", "BuffersStayApart", "LiveSessionsHaveBytes"}, nil},
+	{"absent is nil", []string{"OTPFlow", "AbsentIsErrNotFound", "KeysStayApart", "LocalIsTheSameStore", "LiveSessionsHaveBytes"}, nil},
 	{"returns expired", []string{
 		"ExpiredIsNeverReturned", "UpdateBeginsTheTTLAnew", "UseProlongsNothing", "AnyTTL",
 		"IndexAgreesWithLookup",
@@ -75,7 +75,7 @@ var wants = []want{
 	}, nil},
 	{"entries never expire", []string{"EntriesSayWhenTheyExpire"}, nil},
 	{"returns ids for keys", []string{"OTPReuse", "PartialKeysStayApart", "EntriesAreExact", "IndexAgreesWithLookup"}, nil},
-	{"shares entries", []string{"EntriesAreTheCallers"}, nil},
+	{"shares entries", []string{"EntriesAreTheCallers", "LiveSessionsHaveBytes"}, nil},
 	{"take newest is two steps", []string{"TakeNewestHandsOutOnce", "TakeNewestWithinCalls"}, nil},
 	{"keeps none", []string{
 		"EntriesSayWhenTheyExpire", "EntriesAreTheCallers", "IndexNeverReturnsExpired",
@@ -89,7 +89,8 @@ var wants = []want{
 	{"all repeats itself", []string{"AllYieldsEachOnce", "AllMayChangeTheStore"}, nil},
 	{"counts updates", []string{"OTPFlow", "OTPUniqueSession", "OTPSessionCleanup", "IndexAgreesWithLookup"}, nil},
 	{"never counts down", []string{"OTPFlow", "OTPSessionCleanup", "IndexAgreesWithLookup"}, nil},
-	{"drops live forms", []string{"LocalIsTheSameStore"}, nil},
+	{"live sessions are empty", []string{"LiveSessionsHaveBytes"}, nil},
+	{"drops live forms", []string{"LocalIsTheSameStore", "LiveSessionsHaveBytes"}, nil},
 	{"joins by a slash", []string{"AnyKeyBytes", "KeysStayApart"}, nil},
 	{"joins by a bar", []string{"AnyKeyBytes", "KeysStayApart"}, nil},
 	{"joins by a hyphen", []string{"AnyKeyBytes", "KeysStayApart"}, nil},
@@ -108,7 +109,7 @@ var wants = []want{
 		"SelectSessionMatchesThePartialKeyOnly", "IndexNeverReturnsExpired",
 		"TakeNewestTakesTheNewest", "TakeNewestKeepsTheLast", "PartialKeysStayApart",
 		"EntriesAreExact", "AllYieldsEachOnce", "AllMayChangeTheStore", "IndexAgreesWithLookup",
-		"LocalIsTheSameStore",
+		"LocalIsTheSameStore", "LiveSessionsHaveBytes",
 	}, nil},
 	{"cuts at 255 bytes", []string{
 		"AnyKeyBytes", "KeysStayApart", "SelectSessionMatchesThePartialKeyOnly",
@@ -173,7 +174,7 @@ var wants = []want{
 		"ExpiredIsNeverReturned", "UpdateBeginsTheTTLAnew", "KeysStayApart",
 		"RemovedIsRemovedEverywhere", "UseProlongsNothing", "TakeNewestTakesTheNewest",
 		"TakeNewestKeepsTheLast", "DeletePartialRemovesAll", "IndexAgreesWithLookup",
-		"LocalIsTheSameStore",
+		"LocalIsTheSameStore", "LiveSessionsHaveBytes",
 	}, nil},
 	{"misses with its own error", []string{
 		"OTPFlow", "AbsentIsErrNotFound", "UpdateReplaces", "AnyKeyBytes", "TakeRemoves",
@@ -182,7 +183,7 @@ var wants = []want{
 		"KeysStayApart", "RemovedIsRemovedEverywhere", "UseProlongsNothing",
 		"TakeNewestTakesTheNewest", "TakeNewestKeepsTheLast", "TakeNewestWithinCalls",
 		"DeletePartialRemovesAll", "AllMayChangeTheStore", "IndexAgreesWithLookup",
-		"LocalIsTheSameStore",
+		"LocalIsTheSameStore", "LiveSessionsHaveBytes",
 	}, nil},
 	{"misses with the text alone", []string{
 		"OTPFlow", "AbsentIsErrNotFound", "UpdateReplaces", "AnyKeyBytes", "TakeRemoves",
@@ -191,7 +192,7 @@ var wants = []want{
 		"KeysStayApart", "RemovedIsRemovedEverywhere", "UseProlongsNothing",
 		"TakeNewestTakesTheNewest", "TakeNewestKeepsTheLast", "TakeNewestWithinCalls",
 		"DeletePartialRemovesAll", "AllMayChangeTheStore", "IndexAgreesWithLookup",
-		"LocalIsTheSameStore",
+		"LocalIsTheSameStore", "LiveSessionsHaveBytes",
 	}, nil},
 	{"misses as closed and missing", []string{
 		"OTPFlow", "AbsentIsErrNotFound", "UpdateReplaces", "AnyKeyBytes", "TakeRemoves",
