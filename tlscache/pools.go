@@ -2,9 +2,13 @@ package tlscache
 
 import (
 	"container/list"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"hash/maphash"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -75,6 +79,46 @@ func (r *poolRegistry) number(pool *x509.CertPool) uint64 {
 		}
 	}
 	return r.registerLocked(pool, sum, address)
+}
+
+// appendPool appends what tells a pool that has a number from all others: a digest of what it holds, so that the
+// sessions of a process which were dumped are of the same pool in the next. A number, which means nothing there, stands
+// in its place where there is no pool or this Go's pools are other ones.
+func appendPool(b []byte, number uint64, pool *x509.CertPool) []byte {
+	if content := contentOf(pool); content != nil {
+		sum := sha256.Sum256(content)
+		return append(b, sum[:]...)
+	}
+	return binary.BigEndian.AppendUint64(b, number)
+}
+
+// contentOf returns what CertPool.Equal compares: the sums of the certificates, sorted, and whether those of the system
+// are among them. It is read by reflection, by name and type, and nil if it is not there.
+func contentOf(pool *x509.CertPool) []byte {
+	if pool == nil {
+		return nil
+	}
+	p := reflect.ValueOf(pool).Elem()
+	sums, system := p.FieldByName("haveSum"), p.FieldByName("systemPool")
+	if !sums.IsValid() || sums.Type().String() != "map[x509.sum224]bool" || !system.IsValid() || system.Kind() != reflect.Bool {
+		return nil
+	}
+	all := make([]string, 0, sums.Len())
+	for sum := range sums.Seq() {
+		text := make([]byte, sum.Len())
+		for i := range text {
+			text[i] = byte(sum.Index(i).Uint())
+		}
+		all = append(all, string(text))
+	}
+	slices.Sort(all)
+	content := []byte("sessioncache pool v1")
+	if system.Bool() {
+		content = append(content, 1)
+	} else {
+		content = append(content, 0)
+	}
+	return append(content, strings.Join(all, "")...)
 }
 
 func (n *numbered) touch(now uint64) {

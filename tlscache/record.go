@@ -5,7 +5,11 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"slices"
+
+	"github.com/sessioncache/sessioncache/session"
 )
+
+var _ session.Encoder = (*record)(nil)
 
 // A principalID stands for a principal; the zero value for none.
 type principalID [sha256.Size]byte
@@ -25,6 +29,8 @@ type record struct {
 	server string // normalName
 
 	lineage [sha256.Size]byte // of a TLS 1.2 session; found again in state
+
+	keyring *Keyring // to seal it for who asks a Local Store for its bytes; nil: it came sealed
 }
 
 // flagBounded is set in a record whose chain of resumptions MaxAuthAge bounds.
@@ -61,6 +67,19 @@ func (r *record) seal(k *keys, id [nameSize]byte) ([]byte, error) {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.expires.wall))
 	b = append(b, r.principal[:]...)
 	return k.sealAs(sealRecord, id[:], r.bound(), append(b, state...))
+}
+
+// SessionBytes returns the record as seal does, under the secret that is active now, so that a Local Store can be
+// dumped: session.Encoder. It opens under no other key. What was revoked has no bytes: who restores the dump may
+// not know the watermark.
+func (r *record) SessionBytes(key session.Key) ([]byte, error) {
+	switch {
+	case r.keyring == nil || key.ID != string(r.id[:]):
+		return nil, errMalformed // not where we stored it
+	case r.keyring.marks.covers(r):
+		return nil, session.ErrNotFound
+	}
+	return r.seal(r.keyring.active(), r.id)
 }
 
 // openRecord is the reverse of seal: of a record under an id, a scope and a server name.

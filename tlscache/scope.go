@@ -213,8 +213,7 @@ func (c *scopeCache) of(named string, cfg *tls.Config, pool uint64) *scoped {
 	}
 	sc := serverScope(named, cfg)
 	if pool > 0 {
-		// Numbers mean nothing to other processes, and the sessions go to none.
-		sc.sum = sha256.Sum256(binary.BigEndian.AppendUint64(sc.sum[:], pool))
+		sc.sum = sha256.Sum256(appendPool(sc.sum[:], pool, cfg.ClientCAs))
 	}
 	s := &scoped{scope: sc.sum, unstable: sc.unstable != "", reason: sc.unstable, from: snapshotOf(named, cfg, pool)}
 	slot.Store(s)

@@ -140,8 +140,8 @@ func (o *offer) lookup(h handle) (*record, MissReason) {
 	if err != nil {
 		return nil, missOf(err)
 	}
-	r, ok := item.Live.(*record)
-	if !ok || r == nil || !r.isOf(h) || r.scope != o.scope || r.server != o.server {
+	r := o.recordOf(item, h)
+	if r == nil {
 		return nil, MissMalformed // not what we stored
 	}
 	if s.keyring.marks.covers(r) {
@@ -154,6 +154,21 @@ func (o *offer) lookup(h handle) (*record, MissReason) {
 		s.local.Demote(key) // its client gets a newer one now
 	}
 	return r, 0
+}
+
+// recordOf returns the record that a Local Store has for a handle, or nil if that is another's. One without a live
+// form was dumped and stored again, here or elsewhere: it is opened as from any Store.
+func (o *offer) recordOf(item session.Item, h handle) *record {
+	r, ok := item.Live.(*record)
+	if item.Live == nil {
+		var err error
+		r, err = o.s.keyring.openRecord(item.Bytes, h.id, o.scope, o.server)
+		ok = err == nil
+	}
+	if !ok || r == nil || !r.isOf(h) || r.scope != o.scope || r.server != o.server {
+		return nil
+	}
+	return r
 }
 
 // marks returns the names of the watermarks that may cover the session of a handle.

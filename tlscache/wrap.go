@@ -165,7 +165,7 @@ func (i *issue) store(auth, expires stamp) []byte {
 		// time alone. Who gives all processes a secret before it is made active loses nothing.
 		return s.dead(MissUnknownKey)
 	}
-	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage}
+	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage, keyring: s.keyring}
 	h := handle{scope: i.tag(k), server: s.serverName(k, i.server).tag(), id: i.newID(k)}
 	r.id = h.id
 	if i.tls13() {
