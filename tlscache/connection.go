@@ -90,6 +90,7 @@ type found struct {
 	auth          stamp       // the earliest
 	principal     principalID // of ours
 	mixed         bool        // ours are of several principals
+	id            [nameSize]byte
 	tls12         resumed12
 }
 
@@ -110,17 +111,19 @@ func (c *connection) resumes(r *record, tls12 resumed12) {
 	f := &c.mu.found
 	f.mixed = f.mixed || f.ours > 0 && f.principal != r.principal
 	f.since(r.auth)
-	f.principal, f.tls12 = r.principal, tls12
+	f.principal, f.tls12, f.id = r.principal, tls12, r.id
 	f.ours++
 }
 
-// resumesForeign notes that a session of the hook before is about to be resumed: a line of its own
-// begins here.
-func (c *connection) resumesForeign() {
+// resumesForeign notes that the session of a ticket of the hook before is about to be resumed: a line
+// of its own begins here.
+func (c *connection) resumesForeign(ticket []byte) {
+	sum := sha256.Sum256(ticket)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.mu.found
 	f.since(c.begun)
+	f.id = [nameSize]byte(sum[:])
 	f.foreign++
 }
 

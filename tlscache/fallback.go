@@ -3,6 +3,7 @@ package tlscache
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"math"
 )
 
@@ -59,29 +60,56 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 	if reason := o.refuse(r); reason != 0 {
 		return nil, reason
 	}
-	if o.ticketRevoked(r) {
-		return nil, MissRevoked
+	if reason := o.vouch(r); reason != 0 {
+		return nil, reason
 	}
-	s.counts.foundFallback.Add(1)
+	if r.flags&flagVouched != 0 {
+		s.counts.foundSealed.Add(1)
+	} else {
+		s.counts.foundFallback.Add(1)
+	}
 	o.resumes(r, resumed12{})
 	return r, 0
 }
 
-// ticketRevoked reports whether a watermark covers a fallback ticket. A Store that does not answer is
-// no reason to refuse it: then is when the ticket is for, and those revocations that this process
+// vouch returns why a ticket that is a sealed record may not be resumed: a watermark covers it, or the
+// Store may have lost one. For a ticket that was issued because the Store failed, that it does not
+// answer is no reason: then is when such tickets are for, and the revocations that this process
 // knows count in any case.
-func (o *offer) ticketRevoked(r *record) bool {
-	s := o.s
-	if s.keyring.marks.covers(r) {
-		return true
-	}
-	if s.local != nil {
-		return false
+func (o *offer) vouch(r *record) MissReason {
+	s, k := o.s, o.keys
+	switch {
+	case s.keyring.marks.covers(r):
+		return MissRevoked
+	case s.local != nil && r.flags&flagVouched != 0:
+		return MissGone // another Store vouches for it
+	case s.local != nil:
+		return 0
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
 	defer cancel()
-	marks, _ := s.askWatermarks(ctx, o.marks(o.handleOf(r)))
-	return s.revoked(r, marks)
+	asked := start(ctx, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
+	marks, markErr := s.askWatermarks(ctx, o.marks(o.handleOf(r)))
+	seen, err := asked.wait(ctx)
+	if s.revoked(r, marks) {
+		return MissRevoked
+	}
+	if err = errors.Join(err, markErr); err != nil {
+		if r.flags&flagVouched != 0 {
+			return missOf(err)
+		}
+		return 0
+	}
+	s.noteWitness(k, seen, o.at.wall)
+	if seen.since == 0 {
+		seen = witness{since: o.at.wall, wrote: o.at.wall} // as it is about to be written
+	}
+	// No earlier than its client proved who it is, nor than its life began.
+	issued := max(r.auth.wall, r.expires.wall-int64(s.cfg.TTL))
+	if !seen.covers(issued, o.at.wall) {
+		return MissGone
+	}
+	return 0
 }
 
 // handleOf returns what a handle of the record would say of its principal.

@@ -34,6 +34,12 @@ func (w *world) flood(n int) {
 	w.t.Helper()
 	client := w.client(tls.VersionTLS13)
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	w.floodWith(client, n)
+}
+
+// floodWith sends a client's next ClientHello n times, and nothing else.
+func (w *world) floodWith(client *tls.Config, n int) {
+	w.t.Helper()
 	first := hello(w.t, client)
 	for range n {
 		a, b := memPipe()

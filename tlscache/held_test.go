@@ -168,7 +168,7 @@ func TestOfSeveralTicketsTheEarliestAuthenticationCounts(t *testing.T) {
 		if _, ok := f.inherits(principalID{2}, true); ok {
 			t.Error("another principal's session inherits")
 		}
-		c.resumesForeign()
+		c.resumesForeign(nil)
 		f = c.resumed()
 		if _, ok := f.inherits(principalID{1}, true); ok {
 			t.Error("a session inherits that may come from a hook which knows no time")

@@ -17,7 +17,7 @@ type principalID [sha256.Size]byte
 // A record is a session and what decides whether it may be resumed. It is immutable once it was
 // stored: connections that resume it get copies of state.
 type record struct {
-	flags     byte  // flagTLS13, flagSingle, flagBounded
+	flags     byte  // flagTLS13, flagSingle, flagBounded, flagVouched
 	auth      stamp // when its client last proved who it is
 	expires   stamp
 	principal principalID
@@ -33,8 +33,14 @@ type record struct {
 	keyring *Keyring // to seal it for who asks a Local Store for its bytes; nil: it came sealed
 }
 
-// flagBounded is set in a record whose chain of resumptions MaxAuthAge bounds.
-const flagBounded = 1 << 7
+const (
+	// flagBounded is set in a record whose chain of resumptions MaxAuthAge bounds.
+	flagBounded = 1 << 7
+
+	// flagVouched is set in a record that is a ticket though the Store works. It resumes, like one in
+	// the Store, only while that answers for it.
+	flagVouched = 1 << 6
+)
 
 // recordVersion is the first byte of a record, inside the seal.
 const recordVersion = 1

@@ -91,6 +91,13 @@ type ServerConfig struct {
 	// NoFallback issues and accepts no sealed records as tickets. When the Store fails, clients
 	// do full handshakes then.
 	NoFallback bool
+
+	// MaxUnconfirmed bounds the sessions of this process in a Store that is not Local whose clients have shown
+	// no more than a ClientHello: beyond it the oldest is deleted for another. It counts
+	// with SingleUse and NoFallback, or if such a session is too large for a ticket; others take no place in
+	// the Store before their client resumed: it gets them as sealed records. A Store that is full
+	// evicts sessions of clients that do resume, unless it has room for as many more. Zero means 4096.
+	MaxUnconfirmed int
 }
 
 var (
@@ -116,6 +123,10 @@ type Server struct {
 	counts    serverCounters
 	closed    atomic.Bool
 	revoking  atomic.Int64 // see tell
+
+	places unconfirmed // in a Store that is not Local
+	used   successions
+	seen   atomic.Pointer[seenWitness]
 }
 
 // isZero reports whether a Server did not come from NewServer.
@@ -160,6 +171,9 @@ func (cfg ServerConfig) validate() (ServerConfig, error) {
 	if cfg.MaxInFlight < 0 {
 		fault("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
 	}
+	if cfg.MaxUnconfirmed < 0 {
+		fault("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
+	}
 	if isTypedNil(cfg.Store) {
 		fault("Store is a nil %T; want one that was made, or no Store at all for memory", cfg.Store)
 	} else if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
@@ -175,6 +189,7 @@ func (cfg ServerConfig) validate() (ServerConfig, error) {
 	cfg.MaxAuthAge = orDefault(cfg.MaxAuthAge, DefaultMaxAuthAge)
 	cfg.Budget = orDefault(cfg.Budget, DefaultBudget)
 	cfg.MaxInFlight = orDefault(cfg.MaxInFlight, DefaultMaxInFlight)
+	cfg.MaxUnconfirmed = orDefault(cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
 	return cfg, nil
 }
 

@@ -76,13 +76,14 @@ type ServerStats struct {
 	Misses map[MissReason]uint64
 
 	// What clients got as their ticket: the handle of a session that was stored; a new handle
-	// of a stored TLS 1.2 session; a sealed record, because the Store failed; a ticket of the
+	// of a stored TLS 1.2 session; a sealed record, because the client had shown no more than a ClientHello
+	// and the Store is not Local; a sealed record, because the Store failed; a ticket of the
 	// hook that the configuration had before; a dead handle, which leads nowhere.
-	Stored, Reissued, Fallback, Foreign, Dead uint64
+	Stored, Reissued, Sealed, Fallback, Foreign, Dead uint64
 
-	// FoundFallback and FoundForeign are those of Found that were sealed records, or known to
-	// the hook that the configuration had before.
-	FoundFallback, FoundForeign uint64
+	// FoundSealed, FoundFallback and FoundForeign are those of Found that were sealed records of either kind, or
+	// known to the hook that the configuration had before.
+	FoundSealed, FoundFallback, FoundForeign uint64
 
 	// Unstable are the sessions not stored because a Config from GetConfigForClient decides whom
 	// to trust by a function and has no named scope.
@@ -123,6 +124,12 @@ type StoreStats struct {
 	InFlight    int    // calls that have not returned, also those given up on
 	Stranded    int    // of those, the ones given up on that are no probes
 	BreakerOpen bool   // the Store is left alone at present
+
+	// Lost is how often the Store was found to have lost something before its time that revocations
+	// depend on: a watermark, which was written again, or the witness of how long it keeps them, and then
+	// sealed tickets from before do not resume. It is to be 0: a Store that is not emptied and
+	// evicts nothing before its TTL of 7 days loses nothing.
+	Lost uint64
 }
 
 // serverCounters are what ServerStats are read from.
@@ -131,6 +138,7 @@ type serverCounters struct {
 	stored, reissued, fallback, foreign, dead atomic.Uint64
 	foundFallback, foundForeign               atomic.Uint64
 	unstable, ungated, tooLarge, panics       atomic.Uint64
+	sealed, foundSealed, lost                 atomic.Uint64
 	misses                                    [missReasons]atomic.Uint64
 }
 
@@ -155,10 +163,12 @@ func (s *Server) Stats() ServerStats {
 		Stored: c.stored.Load(), Reissued: c.reissued.Load(), Fallback: c.fallback.Load(),
 		Foreign: c.foreign.Load(), Dead: c.dead.Load(),
 		FoundFallback: c.foundFallback.Load(), FoundForeign: c.foundForeign.Load(),
+		Sealed: c.sealed.Load(), FoundSealed: c.foundSealed.Load(),
 		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(),
 		Misses: make(map[MissReason]uint64, missReasons),
 		Store:  s.guard.stats(),
 	}
+	st.Store.Lost = c.lost.Load()
 	if m, ok := s.store.(*session.Memory); ok {
 		st.Memory = m.Stats()
 	}

@@ -32,6 +32,7 @@ func TestForgedTicketsNeverReachTheStore(t *testing.T) {
 	k := ring(t, secret(1))
 	w := newWorld(t, ServerConfig{Store: store, Keyring: k, Budget: long})
 	m := capture(t, w, w.client(tls.VersionTLS13))
+	m.cs.HandshakeComplete = true // as with QUIC: it is stored
 	good := w.wrapped(m)
 	store.set(down)
 	fallback := w.wrapped(m)
@@ -91,6 +92,7 @@ func TestRecordsThatDoNotOpenAreAMissAndStay(t *testing.T) {
 	memory := newMemory(t, session.MemoryConfig{})
 	w := newWorld(t, ServerConfig{Store: remote{memory}, Keyring: ring(t, secret(1)), Budget: long})
 	m := capture(t, w, w.client(tls.VersionTLS13))
+	m.cs.HandshakeComplete = true // as with QUIC: it is stored
 	one, two := w.wrapped(m), w.wrapped(m)
 	keyOf := func(ticket []byte) session.Key {
 		h, k, err := w.keyring.openHandle(ticket)

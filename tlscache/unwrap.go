@@ -25,7 +25,7 @@ func (c *connection) unwrap(identity []byte, cs tls.ConnectionState) (*tls.Sessi
 	state, reason := c.find(identity, cs)
 	if reason != 0 && reason <= MissForged { // not ours
 		if state = c.s.foreign(c.before.unwrap, identity, cs); state != nil {
-			c.resumesForeign()
+			c.resumesForeign(identity)
 			counts.foundForeign.Add(1)
 			reason = 0
 		}

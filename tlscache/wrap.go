@@ -137,6 +137,7 @@ func (i *issue) again() []byte {
 	r := f.tls12
 	// Under a secret that is being rotated out it is stored once more, to outlive the secret.
 	if r.stored && r.keys == s.keyring.active() {
+		s.attestSometimes(r.keys, i.at.wall)
 		s.counts.reissued.Add(1)
 		return r.handle.seal(r.keys)
 	}
@@ -147,13 +148,6 @@ func (i *issue) again() []byte {
 // bounded reports whether MaxAuthAge bounds this client's resumptions.
 func (i *issue) bounded() bool {
 	return len(i.cs.PeerCertificates) > 0 || i.principal != (principalID{})
-}
-
-// confirmed reports whether the client has proved to be one: it knew the session that it resumed, or
-// the key of a certificate, or, which TLS 1.2 asks before the ticket, the handshake's secret.
-// The ticket of a first TLS 1.3 handshake goes to whoever sent a ClientHello.
-func (i *issue) confirmed() bool {
-	return i.cs.DidResume || len(i.cs.PeerCertificates) > 0 || !i.tls13()
 }
 
 // store stores the session and returns its handle, or what there is in its place.
@@ -197,7 +191,13 @@ func (i *issue) store(auth, expires stamp) []byte {
 	}
 	h.flags |= r.flags & (flagTLS13 | flagSingle)
 	h.expires = uint32((r.expires.wall + int64(time.Second) - 1) / int64(time.Second))
-	if err := s.put(k, h, r, i.confirmed(), ttl); err != nil {
+	confirmed := i.confirmed()
+	if s.local == nil && !confirmed {
+		if t := i.withoutPlace(k, h, r); t != nil {
+			return t
+		}
+	}
+	if err := s.put(k, h, r, confirmed, ttl); err != nil {
 		return i.fallback(k, h, r, missOf(err))
 	}
 	s.counts.stored.Add(1)
@@ -225,9 +225,19 @@ func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Dura
 	if err != nil {
 		return err
 	}
-	_, err = guarded(s.guard, s.cfg.Budget/2, func(ctx context.Context) (struct{}, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
+	defer cancel()
+	stored := start(ctx, s.guard, mayProbe, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Update(ctx, key, sealed, ttl)
 	})
+	if confirmed {
+		s.attestSometimes(k, s.keyring.clock.read().wall)
+	} else if oldest, full := s.places.add(key, s.cfg.MaxUnconfirmed); full {
+		_, _ = start(ctx, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, s.store.Delete(ctx, oldest)
+		}).wait(ctx)
+	}
+	_, err = stored.wait(ctx)
 	return err
 }
 
