@@ -56,8 +56,9 @@ type Keyring struct {
 
 	// Servers of one process that share a Keyring resume each other's sessions, so they must know
 	// each other's revocations, and what came before what.
-	marks *watermarks
-	clock clock
+	marks      *watermarks
+	clock      clock
+	publishers publishers
 }
 
 // A keySet is the state of a Keyring at one time. It is immutable.
@@ -122,6 +123,7 @@ func (k *Keyring) Replace(active Secret, accepted ...Secret) error {
 	next.active = next.all[0]
 	next.retire(old, k.clock.read().order)
 	k.set.Store(next)
+	k.publishers.each((*Server).secretsChanged)
 	return nil
 }
 

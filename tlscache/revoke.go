@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sessioncache/sessioncache/session"
 )
@@ -47,9 +48,20 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 	}
 	marks := s.keyring.marks
 	marks.raise(w, s.keyring.clock.stamp())
-	swept, err := s.tell(ctx, w)
+	set := s.keyring.set.Load()
+	swept, err := s.tell(ctx, w, set)
 	// Once more, for what was being stored while the Store was asked: it is not to resume either.
 	marks.raise(w, s.keyring.clock.stamp(), swept...)
+	if err != nil {
+		set = nil
+	}
+	s.keyring.publishers.each(func(other *Server) {
+		if other == s {
+			s.publish(w, set)
+		} else {
+			other.publish(w, nil)
+		}
+	})
 	return err
 }
 
@@ -58,7 +70,7 @@ const maxRevoking = 256
 
 // tell writes a watermark to the Store and frees the sessions that it covers. It returns when ctx is done, though
 // the Store may ignore that.
-func (s *Server) tell(ctx context.Context, w watermark) (swept []name, err error) {
+func (s *Server) tell(ctx context.Context, w watermark, set *keySet) (swept []name, err error) {
 	if s.local != nil {
 		return s.sweep(ctx, w), nil // in memory: it blocks on nothing
 	}
@@ -74,7 +86,7 @@ func (s *Server) tell(ctx context.Context, w watermark) (swept []name, err error
 	go func() {
 		defer s.revoking.Add(-1)
 		var a answer
-		a.err = s.publish(ctx, w)
+		a.err = s.writeAll(ctx, w, set)
 		a.swept = s.sweep(ctx, w)
 		answers <- a
 	}()
@@ -90,24 +102,23 @@ func (s *Server) tell(ctx context.Context, w watermark) (swept []name, err error
 	return swept, err
 }
 
-// publish writes a watermark to the Store under each of its names, where other processes look it up.
-func (s *Server) publish(ctx context.Context, w watermark) error {
-	set := s.keyring.set.Load()
+// writeAll writes a watermark to the Store under each of its names, where other processes look it up.
+func (s *Server) writeAll(ctx context.Context, w watermark, set *keySet) error {
 	t := s.keyring.marks.write(w)
 	var errs []error
 	for _, under := range set.namings() {
-		errs = append(errs, s.write(ctx, w.name(under.namer), under.keys, t))
+		errs = append(errs, protected(func() error { return s.write(ctx, w.name(under.namer), under.keys, t, session.MaxTTL) }))
 	}
 	return errors.Join(errs...)
 }
 
 // write writes a watermark to the Store under one name.
-func (s *Server) write(ctx context.Context, n name, k *keys, t told) error {
+func (s *Server) write(ctx context.Context, n name, k *keys, t told, ttl time.Duration) error {
 	sealed, err := t.seal(k, n)
 	if err != nil {
 		return err
 	}
-	return protected(func() error { return s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL) })
+	return s.store.Update(ctx, watermarkKey(n), sealed, ttl)
 }
 
 // sweep gives back the memory of revoked sessions at once where the Store can find them. The

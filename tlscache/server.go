@@ -124,9 +124,10 @@ type Server struct {
 	closed    atomic.Bool
 	revoking  atomic.Int64 // see tell
 
-	places unconfirmed // in a Store that is not Local
-	used   successions
-	seen   atomic.Pointer[seenWitness]
+	publisher publisher
+	places    unconfirmed // in a Store that is not Local
+	used      successions
+	seen      atomic.Pointer[seenWitness]
 }
 
 // isZero reports whether a Server did not come from NewServer.
@@ -151,7 +152,12 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		}
 		s.store, s.ownsIt = memory, true
 	}
-	s.local, _ = s.store.(session.Local)
+	if s.local, _ = s.store.(session.Local); s.local == nil {
+		s.keyring.publishers.add(s)
+		for _, w := range s.keyring.marks.ours() { // another Server's, which may be closed already
+			s.publish(w, nil)
+		}
+	}
 	return s, nil
 }
 
@@ -219,6 +225,8 @@ func (s *Server) Close() error {
 	if s.isZero() || s.closed.Swap(true) {
 		return nil
 	}
+	s.keyring.publishers.remove(s)
+	s.publisher.close()
 	if s.ownsIt {
 		return s.store.Close()
 	}
