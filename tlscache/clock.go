@@ -107,8 +107,11 @@ type clock struct {
 	}
 }
 
-// A step is that the wall clock was set.
-type step struct{ order, by int64 }
+// A step is that the wall clock was set, which ended an epoch.
+type step struct {
+	order, by int64
+	ended     span // the stamps of that epoch; none if it ends before it begins
+}
 
 // A span has the stamps of one epoch of a clock, from one to another, which were wrong: they lay ahead
 // of the time to which the clock was set back. Both ends bear the epoch.
@@ -178,13 +181,19 @@ func (c *clock) stepLocked(now stamp, by int64) {
 	if len(c.mu.steps) == maxSteps {
 		c.mu.steps = c.mu.steps[1:]
 	}
-	c.mu.steps = append(c.mu.steps, step{now.order, by})
+	c.mu.steps = append(c.mu.steps, step{now.order, by, span{c.mu.begun&^epochBits | c.mu.epoch, c.mu.last.wall}})
 	for i := range c.mu.wrong {
 		c.mu.wrong[i].set += by
 	}
 	c.mu.wrong = slices.DeleteFunc(c.mu.wrong, func(s wrongSpan) bool { return s.own && s.set > -2*int64(stepSize) })
-	if from := max(c.mu.begun, now.wall) &^ epochBits; c.mu.last.wall >= from {
-		c.distrustLocked(wrongSpan{span{from | c.mu.epoch, c.mu.last.wall}, true, by})
+	// Of all epochs: the wall clock may have been set forward by little before it was set back by much.
+	set := int64(0)
+	for i := len(c.mu.steps) - 1; i >= 0; i-- {
+		set += c.mu.steps[i].by
+		ended := c.mu.steps[i].ended
+		if from := max(ended.from, now.wall) &^ epochBits; ended.to >= from {
+			c.distrustLocked(wrongSpan{span{from | ended.to&epochBits, ended.to}, true, set})
+		}
 	}
 	c.mu.begun, c.mu.epoch = now.wall, (c.mu.epoch+1)%tick
 	c.mu.last.wall = min(c.mu.last.wall, now.wall-tick) // so that the stamps follow
@@ -201,7 +210,8 @@ func (c *clock) distrust(spans []span) {
 
 func (c *clock) distrustLocked(s wrongSpan) {
 	i, _ := slices.BinarySearchFunc(c.mu.wrong, s, func(a, b wrongSpan) int { return cmp.Compare(a.to, b.to) })
-	if i < len(c.mu.wrong) && c.mu.wrong[i].span == s.span {
+	if i < len(c.mu.wrong) && c.mu.wrong[i].to == s.to { // more of the same epoch
+		c.mu.wrong[i].from = min(c.mu.wrong[i].from, s.from)
 		return
 	}
 	c.mu.wrong = slices.Insert(c.mu.wrong, i, s)
@@ -241,7 +251,8 @@ func (c *clock) believes(wall int64) bool {
 
 // corrected returns what the wall clock said at a stamp of this process, or would have said, had it
 // been put right by then. Only a correction backwards counts: one forwards says that the machine
-// was suspended as often as that its clock was slow.
+// was suspended as often as that its clock was slow. It is never before what this clock stamped earlier and
+// believes now: a clock that was set back and forth has been there already.
 func (c *clock) corrected(s stamp) int64 {
 	if s.order == 0 {
 		return s.wall
@@ -249,13 +260,34 @@ func (c *clock) corrected(s stamp) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.readLocked()
-	wall := s.wall
-	for i := len(c.mu.steps) - 1; i >= 0 && c.mu.steps[i].order > s.order; i-- {
-		wall += c.mu.steps[i].by
+	wall, earlier := s.wall, int64(0)
+	for i, step := range c.mu.steps {
+		switch {
+		case step.order <= s.order:
+			earlier = max(earlier, c.believedOfLocked(step.ended))
+			continue
+		case i == 0 || c.mu.steps[i-1].order <= s.order: // the epoch of s itself
+			earlier = max(earlier, min(s.wall, c.believedOfLocked(step.ended)))
+		}
+		wall += step.by
 	}
 	// What was set and put right again sums up to a little, and a revocation must not lose that.
 	if s.wall-wall < 2*int64(stepSize) {
-		return s.wall
+		wall = s.wall
 	}
-	return wall
+	return max(wall, earlier)
+}
+
+// believedOfLocked returns the latest of an epoch's stamps that is believed; 0: none.
+func (c *clock) believedOfLocked(epoch span) int64 {
+	latest := epoch.to
+	for _, s := range c.mu.wrong {
+		if s.to == epoch.to {
+			latest = min(latest, s.from-1)
+		}
+	}
+	if latest < epoch.from {
+		return 0
+	}
+	return latest
 }
