@@ -139,9 +139,11 @@ type Client struct {
 	pool  pool
 	stats clientCounters
 
-	pools   poolRegistry // of RootCAs
-	trouble *trouble
-	dial    struct {
+	clock    clock
+	families *families
+	pools    poolRegistry // of RootCAs
+	trouble  *trouble
+	dial     struct {
 		config *tls.Config // never changed: each connection gets a clone
 		scope  string
 	}
@@ -159,7 +161,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if c.trouble, err = newTrouble(); err != nil {
 		return nil, err
 	}
-	if c.pool, err = newPool(cfg); err != nil {
+	if c.families, err = newFamilies(cfg.MaxSessions); err != nil {
+		return nil, err
+	}
+	if c.pool, err = c.newPool(); err != nil {
 		return nil, err
 	}
 	c.dial.config = new(tls.Config)
@@ -173,11 +178,11 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 }
 
 // newPool returns the pool that the Config asks for.
-func newPool(cfg ClientConfig) (pool, error) {
-	if cfg.Store == nil {
-		return newMemoryPool(cfg)
+func (c *Client) newPool() (pool, error) {
+	if c.cfg.Store == nil {
+		return newMemoryPool(c.cfg, &c.clock)
 	}
-	return newStorePool(cfg)
+	return newStorePool(c.cfg, &c.clock, c.families)
 }
 
 // Install makes the connections of a client Config resume with the Client's tickets. It sets
@@ -211,7 +216,7 @@ func (c *Client) Install(cfg *tls.Config) error {
 		return errors.New("tlscache: Install: the Config has this Client installed and has changed since, or has no stable scope; " +
 			"clone the original, change the clone, and call Install on it")
 	}
-	v := &view{client: c, scope: s, installed: true}
+	v := &view{client: c, scope: s, installed: true, time: cfg.Time}
 	cfg.ClientSessionCache = v
 	cfg.VerifyConnection = v.verifyConnection(cfg.VerifyConnection)
 	return nil
@@ -248,6 +253,7 @@ func (c *Client) Close() error {
 	if c.closed.CompareAndSwap(false, true) {
 		c.pool.close()
 		c.trouble.close()
+		c.families.close()
 	}
 	return nil
 }

@@ -24,6 +24,10 @@ type ClientStats struct {
 	// coming from a server whose tickets keep making handshakes fail.
 	Stored, Refused uint64
 
+	// TooLarge are the tickets that were not taken in because they hold more than 64 KiB, most of it certificates
+	// that the server sent.
+	TooLarge uint64
+
 	// Held are the tickets held now. 0 with a Store.
 	Held int
 	// Expired and Evicted left unused, at their deadline or for a bound. 0 with a Store.
@@ -41,6 +45,7 @@ type ClientStats struct {
 // clientCounters are what ClientStats are read from.
 type clientCounters struct {
 	offered, accepted, failed, stored, refused atomic.Uint64
+	tooLarge                                   atomic.Uint64
 	exported, imported, leftOut, foreign, late atomic.Uint64
 	misses                                     [missReasons]atomic.Uint64
 }
@@ -50,7 +55,7 @@ func (c *Client) Stats() ClientStats {
 	n, held := &c.stats, c.pool.held()
 	st := ClientStats{
 		Accepted: n.accepted.Load(), Failed: n.failed.Load(), Offered: n.offered.Load(), // in this order: it is no less
-		Stored: n.stored.Load(), Refused: n.refused.Load(),
+		Stored: n.stored.Load(), Refused: n.refused.Load(), TooLarge: n.tooLarge.Load(),
 		Held: held.tickets, Expired: held.expired, Evicted: held.evicted,
 		Exported: n.exported.Load(), Imported: n.imported.Load(),
 		LeftOut: n.leftOut.Load(), Foreign: n.foreign.Load(), Late: n.late.Load(),

@@ -37,6 +37,7 @@ type troubled struct {
 	fresh    atomic.Bool   // a ticket was stored since the last failure
 	declined atomic.Uint64 // identity of the ticket that an endpoint did not want
 	missed   atomic.Int32  // handshakes under way, or failed, that had no ticket to offer
+	doubtful atomic.Bool   // the last failure may have been none, and no handshake began since
 }
 
 func newTrouble() (*trouble, error) {
@@ -73,6 +74,7 @@ func (tr *trouble) strike(key string, alert bool) {
 	if !t.fresh.Swap(false) {
 		return
 	}
+	t.doubtful.Store(true)
 	n := t.failures.Add(1)
 	if alert && n < failuresWithAlert {
 		n = failuresWithAlert
@@ -104,8 +106,34 @@ func (tr *trouble) over(key string) {
 	}
 }
 
-// miss notes that a handshake begins which has no ticket to offer.
-func (tr *trouble) miss(key string) { tr.findOrMake(key).missed.Add(1) }
+// begin notes that a handshake begins, which may have no ticket to offer.
+func (tr *trouble) begin(key string, offers bool) {
+	t := tr.find(key)
+	if t == nil && !offers {
+		t = tr.findOrMake(key)
+	}
+	if t == nil {
+		return
+	}
+	t.doubtful.Store(false)
+	if !offers {
+		t.missed.Add(1)
+	}
+}
+
+// excuse takes the last failure back and reports whether there was one. Where crypto/tls refuses to offer a ticket, it says
+// so in the words of a failed handshake, and goes on to a full one at once. What another connection does in
+// between makes it count as a failure.
+func (tr *trouble) excuse(key string) bool {
+	t := tr.find(key)
+	if t == nil || !t.doubtful.Swap(false) {
+		return false
+	}
+	t.failures.Add(-1)
+	t.skip.Store(0)
+	t.fresh.Store(true)
+	return true
+}
 
 // wasMiss reports whether a full handshake may be one that had no ticket to offer.
 func (tr *trouble) wasMiss(key string) bool {

@@ -10,15 +10,16 @@ import (
 type view struct {
 	client    *Client
 	scope     string
-	installed bool // VerifyConnection tells what became of the offers
+	installed bool             // VerifyConnection tells what became of the offers
+	time      func() time.Time // the Config's; nil: the machine's, or not known
 }
 
 // Get hands out a ticket for a server name. It never returns a nil state and true.
 func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
 	key := v.key(sessionKey)
-	t, why := v.client.pool.take(key)
-	if t == nil && v.installed {
-		v.client.trouble.miss(key)
+	t, why := v.client.pool.take(key, v.client.now(v.time))
+	if v.installed {
+		v.client.trouble.begin(key, t != nil)
 	}
 	cs := v.client.offer(t, why)
 	return cs, cs != nil
@@ -36,7 +37,7 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 		}
 		return
 	}
-	if t := v.client.accept(key, cs); t != nil {
+	if t := v.client.accept(key, cs, v.client.now(v.time)); t != nil {
 		v.client.pool.put(key, t)
 	}
 }
@@ -73,7 +74,7 @@ func (v *view) observe(cs tls.ConnectionState) {
 	// A full handshake, so what this connection offered was declined, if it offered anything.
 	// It need not be the one that did; then a good ticket goes, and the next one comes with
 	// the connection that used it.
-	if !v.client.trouble.wasMiss(key) {
+	if !v.client.trouble.wasMiss(key) && !v.client.trouble.excuse(key) {
 		v.client.pool.drop(key)
 	}
 }
@@ -94,12 +95,26 @@ func (c *Client) offer(t *ticket, why MissReason) *tls.ClientSessionState {
 }
 
 // accept returns the ticket that a server sent, or nil if it is not to be stored.
-func (c *Client) accept(key string, cs *tls.ClientSessionState) *ticket {
-	t := newTicket(cs, time.Now(), c.cfg.MaxAge)
+func (c *Client) accept(key string, cs *tls.ClientSessionState, now stamp) *ticket {
+	t, bytes := newTicket(cs, now, c.cfg.MaxAge, c.families)
+	if bytes > maxTicketBytes {
+		c.stats.tooLarge.Add(1)
+		return nil
+	}
 	if t == nil || c.trouble.refuses(key) {
 		c.stats.refused.Add(1)
 		return nil
 	}
 	c.stats.stored.Add(1)
 	return t
+}
+
+// now returns the present time for a connection whose Config has its own idea of the wall clock, or none. crypto/tls
+// compares with that, too.
+func (c *Client) now(wall func() time.Time) stamp {
+	now := c.clock.read()
+	if wall != nil {
+		now.wall = wall().UnixNano()
+	}
+	return now
 }

@@ -69,11 +69,12 @@ func (c *Client) newDialView(serverName string, addr net.Addr) *dialView {
 
 // Get hands out a ticket for this connection.
 func (d *dialView) Get(string) (*tls.ClientSessionState, bool) {
-	t, why := d.client.pool.take(d.endpoint)
+	now := d.client.now(d.client.dial.config.Time)
+	t, why := d.client.pool.take(d.endpoint, now)
 	d.key = d.endpoint
 	if t == nil && !d.client.cfg.SingleUse {
 		d.key = d.name
-		if t, why = d.client.pool.peek(d.name); t != nil && d.client.trouble.declined(d.endpoint, t.identity()) {
+		if t, why = d.client.pool.peek(d.name, now); t != nil && d.client.trouble.declined(d.endpoint, t.identity()) {
 			t, why = nil, MissGone
 		}
 	}
@@ -91,13 +92,13 @@ func (d *dialView) Put(_ string, cs *tls.ClientSessionState) {
 		d.struck = true // done looks at why
 		return
 	}
-	t := d.client.accept(d.endpoint, cs)
+	t := d.client.accept(d.endpoint, cs, d.client.now(d.client.dial.config.Time))
 	if t == nil {
 		return
 	}
 	d.client.pool.put(d.endpoint, t)
 	if !d.client.cfg.SingleUse {
-		d.client.pool.put(d.name, &ticket{label: t.label, state: t.state, facts: t.facts, until: t.until, mirror: true})
+		d.client.pool.put(d.name, &ticket{label: t.label, state: t.state, facts: t.facts, until: t.until, end: t.end, mirror: true})
 	}
 }
 
@@ -129,11 +130,16 @@ func (d *dialView) done(ctx context.Context, err error) {
 		if !c.cfg.SingleUse && d.key == d.endpoint {
 			c.pool.giveBack(d.key, d.offered)
 		}
+	case d.struck && err == nil:
+		// No handshake failed: crypto/tls did not offer it, and never will.
+		c.stats.failed.Add(1)
+		c.pool.drop(d.key)
+		c.trouble.decline(d.endpoint, d.offered.identity())
 	case d.struck:
 		c.stats.failed.Add(1)
 		c.pool.strike(d.key)
 		c.trouble.decline(d.endpoint, d.offered.identity())
-		if err != nil && !d.established {
+		if !d.established {
 			c.trouble.strike(d.endpoint, isAlert(err))
 		}
 	case d.resumed:

@@ -70,12 +70,13 @@ func (c *Client) Export(w io.Writer, cfg ExportConfig) error {
 			"which no other process can tell from another; set ClientConfig.Scope to a name for what they do")
 	}
 	var leftOut uint64
+	now := c.clock.read()
 	held = slices.DeleteFunc(held, func(h heldTicket) bool {
 		out := !cfg.ClientCertificates && h.key[scopeFlags]&(scopeClientCert|scopeOfAView) != 0
 		if out {
 			leftOut++
 		}
-		return out || time.Until(h.ticket.until) < max(cfg.MinLife, 1)
+		return out || h.ticket.left(now) < max(cfg.MinLife, 1)
 	})
 	if c.cfg.SingleUse {
 		held = slices.DeleteFunc(held, func(h heldTicket) bool { return !p.remove(h.key, h.ticket) })
@@ -156,11 +157,13 @@ func (c *Client) Import(r io.Reader, cfg ImportConfig) error {
 		return err
 	}
 	c.stats.foreign.Add(uint64(foreign))
-	now := time.Now()
+	now := c.clock.read()
 	for _, h := range tickets {
 		switch {
 		case !h.ticket.revive(now, cfg.MinLife):
 			c.stats.late.Add(1)
+		case c.families.adopt(h.ticket) > maxTicketBytes:
+			c.stats.tooLarge.Add(1)
 		case !p.has(h.key, h.ticket):
 			p.put(h.key, h.ticket)
 			c.stats.imported.Add(1)

@@ -1,7 +1,6 @@
 package tlscache
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -21,11 +20,12 @@ const maxCancelled = 2
 // safe for concurrent use, and none waits beyond the budget of the store.
 type pool interface {
 	// take returns the key's newest ticket, or nil and why. The ticket leaves the pool, but
-	// for the last one without SingleUse: that stays, as handed out.
-	take(key string) (*ticket, MissReason)
+	// for the last one without SingleUse: that stays, as handed out. Those that are over at
+	// now go; its wall time may be that of the connection's Config.
+	take(key string, now stamp) (*ticket, MissReason)
 
 	// peek is take, but the ticket stays where it is, as handed out.
-	peek(key string) (*ticket, MissReason)
+	peek(key string, now stamp) (*ticket, MissReason)
 
 	// put makes a ticket its key's newest. It replaces those that were handed out, those of
 	// the other kind of TLS version, and an older mirror; and it ends a row of strikes.
@@ -62,25 +62,33 @@ type poolHeld struct {
 // A memoryPool holds live session states in this process.
 type memoryPool struct {
 	cache     *fastcache.Cache[*ticket]
+	clock     *clock
 	sequence  atomic.Uint64
+	ended     atomic.Uint64 // by a clock that is not the cache's
 	max       int
 	singleUse bool
 }
 
-func newMemoryPool(cfg ClientConfig) (*memoryPool, error) {
+func newMemoryPool(cfg ClientConfig, clock *clock) (*memoryPool, error) {
 	cache, err := fastcache.New(fastcache.Config[*ticket]{MaxSessions: cfg.MaxSessions, MaxPerPartial: cfg.PerKey})
 	if err != nil {
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}
-	return &memoryPool{cache: cache, max: cfg.MaxSessions, singleUse: cfg.SingleUse}, nil
+	return &memoryPool{cache: cache, clock: clock, max: cfg.MaxSessions, singleUse: cfg.SingleUse}, nil
 }
 
-func (p *memoryPool) take(key string) (*ticket, MissReason) {
+func (p *memoryPool) take(key string, now stamp) (*ticket, MissReason) {
 	take := p.cache.TakeNewestKeepLast
 	if p.singleUse {
 		take = p.cache.TakeNewest
 	}
 	_, t, ok := take(key)
+	for ok && t.over(now) {
+		if !p.expire(key, t) {
+			return nil, MissGone // another is coming
+		}
+		_, t, ok = take(key)
+	}
 	if !ok {
 		return nil, MissGone
 	}
@@ -92,8 +100,22 @@ func (p *memoryPool) take(key string) (*ticket, MissReason) {
 	return t, 0
 }
 
-func (p *memoryPool) peek(key string) (*ticket, MissReason) {
+// expire removes a ticket that is over, unless another replaces it.
+func (p *memoryPool) expire(key string, t *ticket) bool {
+	if !t.claim() {
+		return false
+	}
+	p.ended.Add(1)
+	p.cache.Delete(placeOf(key, t))
+	return true
+}
+
+func (p *memoryPool) peek(key string, now stamp) (*ticket, MissReason) {
 	for _, t := range p.cache.SelectSession(key) {
+		if t.over(now) {
+			p.expire(key, t)
+			continue
+		}
 		t.handed.Store(true)
 		return t, 0
 	}
@@ -101,9 +123,6 @@ func (p *memoryPool) peek(key string) (*ticket, MissReason) {
 }
 
 func (p *memoryPool) put(key string, t *ticket) {
-	if !t.facts.is13() {
-		p.inheritDeadline(key, t)
-	}
 	// All of it is written before it is in the cache, where others may take it.
 	t.sequence = p.sequence.Add(1)
 	t.place = t.sequence
@@ -171,19 +190,9 @@ func (p *memoryPool) discard(key string, t *ticket) {
 	}
 }
 
-// inheritDeadline keeps a TLS 1.2 master secret from living on in renewed tickets, each of
-// which says that it was made just now.
-func (p *memoryPool) inheritDeadline(key string, t *ticket) {
-	for _, elder := range p.cache.SelectSession(key) {
-		if bytes.Equal(elder.facts.secret, t.facts.secret) && elder.until.Before(t.until) {
-			t.until = elder.until
-		}
-	}
-}
-
 // insert stores a ticket for the rest of its life and reports whether it has any left.
 func (p *memoryPool) insert(key string, t *ticket) bool {
-	ttl := time.Until(t.until)
+	ttl := time.Duration(t.until.order - p.clock.read().order)
 	if ttl <= 0 {
 		return false
 	}
@@ -209,7 +218,7 @@ func (p *memoryPool) giveBack(key string, t *ticket) {
 // restore stores a ticket that the caller has claimed in its place again.
 func (p *memoryPool) restore(key string, t *ticket) {
 	again := &ticket{
-		label: t.label, state: t.state, facts: t.facts, until: t.until,
+		label: t.label, state: t.state, facts: t.facts, until: t.until, end: t.end,
 		sequence: t.sequence, place: t.place, mirror: t.mirror,
 	}
 	again.handed.Store(t.handed.Load())
@@ -260,7 +269,7 @@ func (p *memoryPool) flushAll() { p.cache.Clear() }
 
 func (p *memoryPool) held() poolHeld {
 	st := p.cache.Stats()
-	return poolHeld{tickets: st.Sessions, expired: st.Expired, evicted: st.Evicted + st.Quota}
+	return poolHeld{tickets: st.Sessions, expired: st.Expired + p.ended.Load(), evicted: st.Evicted + st.Quota}
 }
 
 func (p *memoryPool) close() { p.cache.Close() }

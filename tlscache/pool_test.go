@@ -372,7 +372,7 @@ func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
 	v, p := c.View("test"), c.pool.(*memoryPool)
 	key := v.(*view).key("a")
 	puts(t, v, "used")
-	used, _ := p.take(key)
+	used, _ := p.take(key, c.clock.read())
 	puts(t, v, "fresh")
 	for _, remove := range []func(){
 		func() { p.discard(key, used) },
@@ -380,7 +380,7 @@ func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
 		func() { p.remove(key, used) },
 	} {
 		remove()
-		if fresh, _ := p.peek(key); fresh == nil || string(fresh.label) != "fresh" {
+		if fresh, _ := p.peek(key, c.clock.read()); fresh == nil || string(fresh.label) != "fresh" {
 			t.Fatalf("the key has %v; want the fresh ticket", fresh)
 		}
 	}

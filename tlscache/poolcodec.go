@@ -4,12 +4,13 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"go/version"
+	"math"
 	"runtime"
 	"time"
 )
 
-// ticketVersion is the first byte of an encoded ticket.
-const ticketVersion = 1
+// ticketVersion is the first byte of an encoded ticket. Version 1 had no end of the family.
+const ticketVersion = 2
 
 // goRelease names the releases of Go that understand each other's SessionState.Bytes, whose
 // encoding may change between releases: go1.26 for go1.26.8.
@@ -20,15 +21,16 @@ func goRelease() string {
 	return runtime.Version() // a development version understands itself only
 }
 
-// appendTicket encodes a ticket and its key: version(1) until(8, Unix ms) and the fields key,
-// label and state, each with its length in four bytes.
+// appendTicket encodes a ticket and its key: version(1) until(8) end(8), both in Unix milliseconds, and the fields
+// key, label and state, each with its length in four bytes.
 func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
 	state, err := t.state.Bytes()
 	if err != nil {
 		return b, err
 	}
 	b = append(b, ticketVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(t.until.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.until.wall/int64(time.Millisecond)))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.end.wall/int64(time.Millisecond)))
 	b = appendField(b, []byte(key))
 	b = appendField(b, t.label)
 	return appendField(b, state), nil
@@ -37,7 +39,7 @@ func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
 // decodeTicket is the reverse, but for a key in the normal form of another version. It does not look at the
 // deadline, and copies no label.
 func decodeTicket(b []byte) (key string, t *ticket, err error) {
-	until, fields, err := cutTicket(b)
+	t, fields, err := cutTicket(b)
 	if err != nil {
 		return "", nil, err
 	}
@@ -50,7 +52,8 @@ func decodeTicket(b []byte) (key string, t *ticket, err error) {
 		return "", nil, errMalformed
 	}
 	f.secret = append([]byte(nil), f.secret...)
-	return normalKey(string(fields[0])), &ticket{label: fields[1], state: state, facts: f, until: until}, nil
+	t.label, t.state, t.facts = fields[1], state, f
+	return normalKey(string(fields[0])), t, nil
 }
 
 // keyOfTicket returns the key in an encoded ticket, whatever release of Go encoded the rest.
@@ -62,24 +65,35 @@ func keyOfTicket(b []byte) (string, error) {
 	return normalKey(string(fields[0])), nil
 }
 
-// cutTicket returns the deadline and the fields of an encoded ticket: key, label and state.
-func cutTicket(b []byte) (until time.Time, fields [3][]byte, err error) {
-	const head = 1 + 8
-	if len(b) < head || b[0] != ticketVersion {
-		return until, fields, errMalformed
+// cutTicket returns a ticket with its deadlines alone, and the fields of an encoded one: key, label and state.
+func cutTicket(b []byte) (t *ticket, fields [3][]byte, err error) {
+	const before, head = 1 + 8, 1 + 8 + 8
+	if len(b) < head || b[0] != ticketVersion && b[0] != 1 {
+		return nil, fields, errMalformed
 	}
-	until = time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:])))
+	t = new(ticket)
+	t.until, t.end = wallOf(b[1:]), wallOf(b[before:])
 	rest := b[head:]
+	if b[0] == 1 {
+		t.end, rest = t.until, b[before:]
+	}
 	for i := range fields {
 		var ok bool
 		if fields[i], rest, ok = cutField(rest); !ok {
-			return until, fields, errMalformed
+			return nil, fields, errMalformed
 		}
 	}
-	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 {
-		return until, fields, errMalformed
+	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 || t.end.wall < t.until.wall {
+		return nil, fields, errMalformed
 	}
-	return until, fields, nil
+	return t, fields, nil
+}
+
+// wallOf reads an encoded deadline. One that nanoseconds cannot say is taken for the latest they can, which
+// revive does not believe.
+func wallOf(b []byte) stamp {
+	ms := min(binary.BigEndian.Uint64(b), uint64(math.MaxInt64/time.Millisecond))
+	return stamp{wall: int64(ms) * int64(time.Millisecond)}
 }
 
 // cutField is the reverse of appendField.
@@ -94,17 +108,17 @@ func cutField(b []byte) (field, rest []byte, ok bool) {
 	return b[4 : 4+n : 4+n], b[4+n:], true
 }
 
-// revive turns the wall-clock deadline of a decoded ticket into one of this process, and
+// revive turns the wall-clock deadlines of a decoded ticket into those of this process, and
 // reports whether at least minLife of it is left.
-func (t *ticket) revive(now time.Time, minLife time.Duration) bool {
+func (t *ticket) revive(now stamp, minLife time.Duration) bool {
 	longest := maxLife12
 	if t.facts.is13() {
 		longest = maxLife13
 	}
-	left := t.until.Sub(now.Round(0))
-	if left > longest { // no ticket ever had that: the clock was set back
+	left, all := t.left(now), time.Duration(t.end.wall-now.wall)
+	if left <= 0 || left < minLife || all > longest { // no ticket ever had that: the clock was set back
 		return false
 	}
-	t.until = now.Add(left)
-	return left > 0 && left >= minLife
+	t.until, t.end = now.plus(left), now.plus(all)
+	return true
 }

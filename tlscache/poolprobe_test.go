@@ -34,7 +34,7 @@ func TestNoTicketIsTakenToProbeAStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := newStorePool(cfg)
+		p, err := newStorePool(cfg, new(clock), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,14 +42,14 @@ func TestNoTicketIsTakenToProbeAStore(t *testing.T) {
 		p.guard.breaker.trip(time.Now())
 		time.Sleep(2 * breakerPause)
 		key := poolKey(viewScope("a"), "host.example")
-		if tk, why := p.take(key); tk != nil || why != MissStoreError {
+		if tk, why := p.take(key, p.clock.read()); tk != nil || why != MissStoreError {
 			t.Errorf("take = %v, %v with the breaker open; want nothing, %v", tk, why, MissStoreError)
 		}
 		synctest.Wait()
 		if n := store.takes.Load(); n != 0 || !p.guard.breaker.isOpen() {
 			t.Errorf("%d tickets taken as probes; want 0, and the breaker open", n)
 		}
-		p.peek(key) // takes nothing away
+		p.peek(key, p.clock.read()) // takes nothing away
 		synctest.Wait()
 		if n := store.selects.Load(); n != 1 || p.guard.breaker.isOpen() {
 			t.Errorf("%d probes that take nothing; want 1, which closes the breaker", n)

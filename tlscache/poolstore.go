@@ -28,6 +28,8 @@ const flushBudget = 10 * time.Second
 type storePool struct {
 	store     session.Indexed
 	keyring   *Keyring
+	clock     *clock
+	families  *families
 	guard     *guard
 	budget    time.Duration
 	perKey    uint32
@@ -40,20 +42,28 @@ type storePool struct {
 type slotMarks struct {
 	handed, struck atomic.Bool
 	cancelled      atomic.Int32
-	identity       atomic.Uint64 // of the ticket handed out last
-	old            bool          // holds a ticket of TLS 1.2, by this process
+	ticket         atomic.Pointer[markedTicket] // that came or was handed out last
+	old            bool                         // holds a ticket of TLS 1.2, by this process
 }
+
+// A markedTicket tells a ticket from others, and what a Store has of it in wall time only.
+type markedTicket struct {
+	identity   uint64
+	until, end stamp
+}
+
+func marked(t *ticket) *markedTicket { return &markedTicket{t.identity(), t.until, t.end} }
 
 // Slots beside the numbered ones.
 const mirrorSlot = "mirror"
 
-func newStorePool(cfg ClientConfig) (*storePool, error) {
+func newStorePool(cfg ClientConfig, clock *clock, families *families) (*storePool, error) {
 	marks, err := fastcache.New(fastcache.Config[*slotMarks]{MaxSessions: cfg.MaxSessions, TTL: maxLife13})
 	if err != nil {
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}
 	p := &storePool{
-		store: cfg.Store, keyring: cfg.Keyring, guard: newGuard(DefaultMaxInFlight), budget: cfg.Budget,
+		store: cfg.Store, keyring: cfg.Keyring, clock: clock, families: families, guard: newGuard(DefaultMaxInFlight), budget: cfg.Budget,
 		perKey: uint32(cfg.PerKey), singleUse: cfg.SingleUse, marks: marks,
 	}
 	if p.keyring == nil {
@@ -71,14 +81,14 @@ func (p *storePool) partial(k *keys, key string) string {
 	return string(n[:])
 }
 
-func (p *storePool) take(key string) (*ticket, MissReason) {
-	return p.find(key, noProbe, func(ctx context.Context, partial string) (session.Entry, error) {
+func (p *storePool) take(key string, now stamp) (*ticket, MissReason) {
+	return p.find(key, now, noProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		return p.store.TakeNewest(ctx, partial, !p.singleUse)
 	})
 }
 
-func (p *storePool) peek(key string) (*ticket, MissReason) {
-	return p.find(key, mayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
+func (p *storePool) peek(key string, now stamp) (*ticket, MissReason) {
+	return p.find(key, now, mayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		entries, err := p.store.SelectSession(ctx, partial, 1)
 		if err != nil {
 			return session.Entry{}, err
@@ -98,43 +108,56 @@ func ours(place session.Key, partial string) bool {
 
 // find returns the ticket that get finds under the name that the active secret gives a key,
 // or under those of the accepted ones, whose tickets are older.
-func (p *storePool) find(key string, may bool, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
+func (p *storePool) find(key string, now stamp, may bool, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
 	if p.closed.Load() {
 		return nil, MissGone
 	}
 	deadline := time.Now().Add(p.budget)
 	for _, k := range p.keyring.set.Load().all {
 		partial := p.partial(k, key)
-		entry, err := guardedAs(may, p.guard, time.Until(deadline), func(ctx context.Context) (session.Entry, error) {
-			e, err := get(ctx, partial)
-			e.Session = bytes.Clone(e.Session) // the Store may write to it after all, while it is being opened
-			return e, err
-		})
-		if errors.Is(err, session.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, missOf(err)
-		}
-		if !ours(entry.Key, partial) {
-			return nil, MissMalformed
-		}
-		t, err := p.open(entry, key)
-		if err != nil {
-			// It may be the last one and still be there, to be found again and again.
+		for range p.perKey + 1 { // and the mirror: all of them may be over
+			entry, err := guardedAs(may, p.guard, time.Until(deadline), func(ctx context.Context) (session.Entry, error) {
+				e, err := get(ctx, partial)
+				e.Session = bytes.Clone(e.Session) // the Store may write to it after all, while it is being opened
+				return e, err
+			})
+			if errors.Is(err, session.ErrNotFound) {
+				break
+			}
+			if err != nil {
+				return nil, missOf(err)
+			}
+			if !ours(entry.Key, partial) {
+				return nil, MissMalformed
+			}
+			t, err := p.open(entry, key)
+			if err == nil && p.revive(key, t, now) {
+				if p.hand(key, t) {
+					return t, 0
+				}
+				err = errMalformed
+			}
+			// It may be the last one and still be there, to be found again and again; and a clock that is set back
+			// must not bring it back.
 			p.delete(deadline, entry.Key)
-			return nil, missOf(err)
+			if err != nil {
+				return nil, missOf(err)
+			}
 		}
-		if !t.revive(time.Now(), 0) {
-			return nil, MissGone
-		}
-		if !p.hand(key, t) {
-			p.delete(deadline, entry.Key)
-			return nil, MissMalformed
-		}
-		return t, 0
 	}
 	return nil, MissGone
+}
+
+// revive gives a ticket the deadlines that this process knows, or those that its wall time says, and reports
+// whether it has any life left.
+func (p *storePool) revive(key string, t *ticket, now stamp) bool {
+	if m := p.mark(key, t.slot).ticket.Load(); m != nil && m.identity == t.identity() {
+		t.until, t.end = m.until, m.end
+	} else if !t.revive(now, 0) {
+		return false
+	}
+	p.families.follow(t)
+	return !t.over(now)
 }
 
 // open returns the ticket in an entry of the Store. It was sealed for that very place and for
@@ -163,7 +186,8 @@ func (p *storePool) unseal(e session.Entry) ([]byte, error) {
 // not handed out that very one before: a Store may have kept what it was to give away.
 func (p *storePool) hand(key string, t *ticket) bool {
 	m := p.mark(key, t.slot)
-	again := m.identity.Swap(t.identity()) == t.identity()
+	before := m.ticket.Swap(marked(t))
+	again := before != nil && before.identity == t.identity()
 	return !(m.handed.Swap(true) && again && p.singleUse)
 }
 
@@ -184,6 +208,7 @@ func (p *storePool) put(key string, t *ticket) {
 	}
 	fresh := new(slotMarks)
 	fresh.old = !t.facts.is13()
+	fresh.ticket.Store(marked(t))
 	p.setMark(key, t.slot, fresh)
 	for _, m := range p.marks.SelectSession(key) {
 		m.struck.Store(false)
@@ -245,7 +270,7 @@ func (p *storePool) update(key string, t *ticket) {
 	if err != nil {
 		return
 	}
-	ttl := time.Until(t.until)
+	ttl := time.Duration(t.until.order - p.clock.read().order)
 	if ttl <= 0 {
 		return
 	}

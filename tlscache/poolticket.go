@@ -29,11 +29,12 @@ type ticket struct {
 	label    []byte            // the ticket as the server sent it
 	state    *tls.SessionState // a copy of our own, never handed out itself
 	facts    facts
-	until    time.Time // the deadline, with a monotonic reading
-	sequence uint64    // in a memoryPool: the order of put
-	place    uint64    // in a memoryPool: the id that it has there, inherited from what it replaced
-	slot     string    // in a Store: the id that it has there
-	mirror   bool      // a copy for the name of an endpoint's ticket
+	until    stamp  // the deadline
+	end      stamp  // that of its family, not earlier
+	sequence uint64 // in a memoryPool: the order of put
+	place    uint64 // in a memoryPool: the id that it has there, inherited from what it replaced
+	slot     string // in a Store: the id that it has there
+	mirror   bool   // a copy for the name of an endpoint's ticket
 
 	handed  atomic.Bool // given to a handshake at least once
 	exposed atomic.Bool // its key's newest once a newer one had been taken
@@ -43,23 +44,39 @@ type ticket struct {
 	cancelled atomic.Int32 // dials that offered it and were cancelled; slotMarks has it for a Store
 }
 
-// newTicket returns the ticket in what crypto/tls wants to store, or nil if it cannot be used
-// for at least a moment. maxAge caps its life.
-func newTicket(cs *tls.ClientSessionState, now time.Time, maxAge time.Duration) *ticket {
+// newTicket returns the ticket in what crypto/tls wants to store, and what it keeps from the collector; or nil if it
+// cannot be used for at least a moment. maxAge caps its life.
+func newTicket(cs *tls.ClientSessionState, now stamp, maxAge time.Duration, known *families) (t *ticket, bytes int) {
 	label, state, err := cs.ResumptionState()
 	if err != nil || state == nil || len(label) == 0 {
-		return nil
+		return nil, 0
 	}
 	f, ok := factsOf(state)
 	if !ok {
-		return nil
+		return nil, 0
 	}
 	life := min(f.life(now), maxAge)
 	if life <= 0 {
-		return nil
+		return nil, 0
 	}
-	return &ticket{label: label, state: ownState(state), facts: f, until: now.Add(life)}
+	t = &ticket{label: label, state: ownState(state), facts: f, until: now.plus(life)}
+	end := t.until // a renewed one of TLS 1.2 has the same secret, so MaxAge is not for each alone
+	if f.is13() {
+		end = now.plus(maxLife13)
+	}
+	bytes = known.join(t, end)
+	if t.over(now) {
+		return nil, 0
+	}
+	return t, bytes
 }
+
+// over reports whether the deadline has come, by either clock: the monotonic one stands still while the machine is
+// suspended, and the other one may be set back.
+func (t *ticket) over(now stamp) bool { return t.until.since(now) >= 0 }
+
+// left returns how much life there is left.
+func (t *ticket) left(now stamp) time.Duration { return -t.until.since(now) }
 
 // offer returns the ticket in the form that crypto/tls takes. Its state is the caller's own:
 // QUIC's users write EarlyData into it, and NewResumptionState writes the label.
@@ -79,12 +96,15 @@ type facts struct {
 	created uint64 // seconds since 1970, by Config.Time, when the ticket came
 	useBy   uint64 // likewise; 0 before TLS 1.3
 	secret  []byte // TLS 1.2: the master secret, which renewed tickets share
+
+	// certsUntil is until when crypto/tls offers a ticket with the server's certificates, likewise; 0: not known.
+	certsUntil uint64
 }
 
 func (f *facts) is13() bool { return f.version >= tls.VersionTLS13 }
 
 // life returns how long a ticket that came just now may be offered.
-func (f *facts) life(now time.Time) time.Duration {
+func (f *facts) life(now stamp) time.Duration {
 	life := maxLife12
 	if f.is13() {
 		// crypto/tls truncates both to seconds after it added the lifetime to one of them.
@@ -93,9 +113,17 @@ func (f *facts) life(now time.Time) time.Duration {
 		}
 		life = time.Duration(f.useBy-f.created) * time.Second
 	}
-	age := now.Sub(time.Unix(int64(f.created), 0))
+	age := time.Unix(0, now.wall).Sub(time.Unix(int64(f.created), 0))
 	if age < 0 || age > maxPlausibleAge {
-		age = time.Second // a clock of the Config's own: what truncation may have cost
+		return life - time.Second // a clock of the Config's own: what truncation may have cost
+	}
+	if f.certsUntil != 0 {
+		if f.certsUntil <= f.created {
+			return 0
+		}
+		if left := f.certsUntil - f.created; left < uint64(life/time.Second) {
+			life = time.Duration(left) * time.Second
+		}
 	}
 	return life - age
 }
@@ -103,15 +131,35 @@ func (f *facts) life(now time.Time) time.Duration {
 // factsOf reads the facts out of a state. crypto/tls hands them out in SessionState.Bytes
 // only, which takes 8 µs and 17 KB for a chain of 4 KB, more than all the rest of a Put, so
 // they are read by reflection as long as that says the same; see fieldsOfState.
-func factsOf(state *tls.SessionState) (facts, bool) {
+func factsOf(state *tls.SessionState) (f facts, ok bool) {
 	if fields := fieldsOfState(state); fields != nil {
-		return fields.read(state), true
+		f, ok = fields.read(state), true
+	} else if encoded, err := state.Bytes(); err == nil {
+		f, ok = decodeFacts(encoded)
 	}
-	encoded, err := state.Bytes()
-	if err != nil {
-		return facts{}, false
+	f.certsUntil = heldBy(state).certsUntil()
+	return f, ok
+}
+
+// certsUntil returns until when crypto/tls offers a session with these certificates, in Unix seconds: as long as the
+// leaf is valid, and all of a chain where any was verified. 0: not known, or before 1970.
+func (h *holding) certsUntil() uint64 {
+	if h == nil || len(*h.peers) == 0 {
+		return 0
 	}
-	return decodeFacts(encoded)
+	until := (*h.peers)[0].NotAfter.Unix()
+	longest := int64(0)
+	for _, chain := range *h.chains {
+		shortest := until
+		for _, cert := range chain {
+			shortest = min(shortest, cert.NotAfter.Unix())
+		}
+		longest = max(longest, shortest)
+	}
+	if len(*h.chains) > 0 {
+		until = longest
+	}
+	return uint64(max(until, 0))
 }
 
 // decodeFacts reads the facts out of an encoded state, by the layout that Go has had since

@@ -115,6 +115,7 @@ type holding struct {
 	chains *[][]*x509.Certificate
 	ocsp   *[]byte
 	scts   *[][]byte
+	secret *[]byte
 }
 
 // heldBy returns the fields, or nil if this Go's SessionState has others.
@@ -129,11 +130,12 @@ func heldBy(state *tls.SessionState) *holding {
 		chains: (*[][]*x509.Certificate)(unsafe.Add(p, f.chains)),
 		ocsp:   (*[]byte)(unsafe.Add(p, f.ocsp)),
 		scts:   (*[][]byte)(unsafe.Add(p, f.scts)),
+		secret: (*[]byte)(unsafe.Add(p, f.secret)),
 	}
 }
 
 // holdingFields are the offsets of a holding's fields.
-type holdingFields struct{ peers, chains, ocsp, scts uintptr }
+type holdingFields struct{ peers, chains, ocsp, scts, secret uintptr }
 
 var knownHolding = sync.OnceValue(func() *holdingFields { return findHolding(reflect.TypeFor[tls.SessionState]()) })
 
@@ -153,6 +155,7 @@ func findHolding(state reflect.Type) *holdingFields {
 		chains: find("verifiedChains", reflect.TypeFor[[][]*x509.Certificate]()),
 		ocsp:   find("ocspResponse", reflect.TypeFor[[]byte]()),
 		scts:   find("scts", reflect.TypeFor[[][]byte]()),
+		secret: find("secret", reflect.TypeFor[[]byte]()),
 	}
 	if !ok {
 		return nil

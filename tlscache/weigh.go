@@ -33,12 +33,21 @@ func (r *record) liveBytes() int {
 
 // stateBytes returns what a session keeps from the garbage collector.
 func stateBytes(state *tls.SessionState) int {
+	h, b := heldBy(state), buffers{}
+	n := ownBytes(state, h, b)
+	if h != nil {
+		n += h.certificateBytes(b)
+	}
+	return n
+}
+
+// ownBytes is stateBytes without the certificates, where they can be told apart.
+func ownBytes(state *tls.SessionState, h *holding, b buffers) int {
 	const secret, protocol = 48, 16
 	n := allocated(int(reflect.TypeFor[tls.SessionState]().Size())) + secret + protocol
 	for _, e := range state.Extra {
 		n += sliceHeader + allocated(len(e))
 	}
-	h := heldBy(state)
 	if h == nil { // this Go has other fields: count as if each byte were the least that x509 makes most of
 		encoded, err := state.Bytes()
 		if err != nil {
@@ -46,11 +55,16 @@ func stateBytes(state *tls.SessionState) int {
 		}
 		return n + unknownLayoutFactor*len(encoded)
 	}
-	b := buffers{}
 	n += b.add(*h.ocsp)
 	for _, sct := range *h.scts {
 		n += sliceHeader + b.add(sct)
 	}
+	return n
+}
+
+// certificateBytes returns what a session's certificates keep from the garbage collector, beside buffers that are
+// counted already.
+func (h *holding) certificateBytes(b buffers) (n int) {
 	seen := make(map[*x509.Certificate]bool, 8)
 	certificates := func(certs []*x509.Certificate) {
 		n += allocated(cap(certs) * pointer)
@@ -69,9 +83,18 @@ func stateBytes(state *tls.SessionState) int {
 	return n
 }
 
+// maxTicketBytes bounds what a client's ticket keeps from the garbage collector. The chain of a usual server comes to 10 to
+// 30 KB; servers decide about it, and some send what nobody needs.
+const maxTicketBytes = maxShared
+
 // unknownLayoutFactor is what a byte of a session's encoding is taken to cost where its certificates
 // cannot be seen. Small certificates take six times their encoding.
 const unknownLayoutFactor = 8
+
+// ownBytes returns what a ticket keeps from the garbage collector, without the certificates that it may share.
+func (t *ticket) ownBytes(h *holding) int {
+	return allocated(int(unsafe.Sizeof(*t))) + allocated(cap(t.label)) + ownBytes(t.state, h, buffers{})
+}
 
 // buffers counts memory that several slices point into once: as crypto/tls parses a certificate, it
 // points into the whole message that it came in.

@@ -1,0 +1,154 @@
+package tlscache
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"unsafe"
+	"weak"
+
+	"github.com/sessioncache/sessioncache/fastcache"
+)
+
+// minFamilies is the least number of families that a Client knows at once.
+const minFamilies = 4096
+
+// A family is what all tickets have in common that descend from one full handshake: in it the server showed its
+// certificate, and each ticket that comes on a connection which resumed says that it was made just now. Without an end
+// that they inherit, a server that was authenticated once is trusted for as long as its tickets are renewed
+// (RFC 9846 section 4.6.1, RFC 5246 F.1.4).
+type family struct {
+	end   stamp
+	certs certList // the certificates as our tickets hold them; they weigh so much
+	bytes int
+}
+
+// families knows the families of a Client by what a renewed ticket has of the former one. In TLS 1.2 that is the
+// master secret. In TLS 1.3 it is the list of certificates: crypto/tls passes on the very one of the session that
+// was resumed, and makes a new one in each full handshake. The tickets themselves may be gone by then, taken,
+// evicted or flushed. It is bounded, and safe for concurrent use.
+type families struct {
+	cache *fastcache.Cache[familyAt]
+}
+
+// A familyAt is a family, and where the list of certificates is by which it is found: another may be there by now.
+type familyAt struct {
+	*family
+	at certList
+}
+
+// A certList tells a list of certificates from all others, and does not keep it.
+type certList struct {
+	first weak.Pointer[*x509.Certificate]
+}
+
+func certListOf(certs []*x509.Certificate) certList {
+	if len(certs) == 0 {
+		return certList{}
+	}
+	return certList{weak.Make(&certs[0])}
+}
+
+func (l certList) is(certs []*x509.Certificate) bool {
+	return len(certs) > 0 && l.first.Value() == &certs[0]
+}
+
+func newFamilies(tickets int) (*families, error) {
+	// One family of TLS 1.3 has two places, its list as it came and ours.
+	cache, err := fastcache.New(fastcache.Config[familyAt]{MaxSessions: 2 * max(tickets, minFamilies), TTL: 4 * maxLife13, NoIndex: true})
+	if err != nil {
+		return nil, fmt.Errorf("tlscache: %w", err)
+	}
+	return &families{cache: cache}, nil
+}
+
+// find returns the family of a session, or nil if it begins one.
+func (ls *families) find(f *facts, certs []*x509.Certificate) *family {
+	key := familyKey(f, certs)
+	if key.ID == "" {
+		return nil
+	}
+	l, ok := ls.cache.Lookup(key)
+	if !ok || f.is13() && !l.at.is(certs) {
+		return nil
+	}
+	return l.family
+}
+
+// add makes a family known by a session of it.
+func (ls *families) add(f *facts, certs []*x509.Certificate, l *family) {
+	if key := familyKey(f, certs); key.ID != "" {
+		_ = ls.cache.Update(key, familyAt{l, certListOf(certs)}) // fails after Close only
+	}
+}
+
+func (ls *families) close() { ls.cache.Close() }
+
+// familyKey returns where a family is found, or a key without an ID.
+func familyKey(f *facts, certs []*x509.Certificate) fastcache.Key {
+	switch {
+	case !f.is13():
+		sum := sha256.Sum256(f.secret)
+		return fastcache.Key{ID: string(sum[:])}
+	case len(certs) > 0:
+		var at [8]byte
+		binary.BigEndian.PutUint64(at[:], uint64(uintptr(unsafe.Pointer(&certs[0]))))
+		return fastcache.Key{ID: string(at[:])}
+	}
+	return fastcache.Key{}
+}
+
+// join makes a ticket, whose deadline is that of its own life, one of its family, which ends it, and makes it hold
+// its certificates in common with all others that have them. The deadline of the family is end if the ticket begins one. It
+// returns what the ticket keeps from the collector, in bytes.
+func (ls *families) join(t *ticket, end stamp) (bytes int) {
+	h := heldBy(t.state)
+	var came []*x509.Certificate // the list as it came; nil where this Go has other fields
+	if h != nil {
+		came = *h.peers
+	}
+	known := ls.find(&t.facts, came)
+	if known != nil {
+		end = end.earlier(known.end)
+	}
+	t.end, t.until = end, t.until.earlier(end)
+	if known != nil && known.certs.is(came) {
+		return known.bytes + t.ownBytes(h)
+	}
+	shareCertificates(t.state)
+	l := &family{end: end}
+	var ours []*x509.Certificate
+	if h != nil {
+		ours = *h.peers
+		l.certs, l.bytes = certListOf(ours), h.certificateBytes(buffers{})
+	}
+	ls.add(&t.facts, ours, l)
+	if known == nil && t.facts.is13() {
+		ls.add(&t.facts, came, l) // more tickets may come on this connection
+	}
+	return l.bytes + t.ownBytes(h)
+}
+
+// adopt is join for a ticket that was imported: it lets go of the file.
+func (ls *families) adopt(t *ticket) (bytes int) {
+	t.label, t.state = slices.Clone(t.label), ownState(t.state)
+	if h := heldBy(t.state); h != nil {
+		*h.secret = t.facts.secret // a copy
+	}
+	return ls.join(t, t.end)
+}
+
+// follow makes a ticket that lies in a Store, and is about to be offered, known as one of its family.
+func (ls *families) follow(t *ticket) {
+	var certs []*x509.Certificate
+	if h := heldBy(t.state); h != nil {
+		certs = *h.peers
+	}
+	if known := ls.find(&t.facts, certs); known != nil {
+		t.end = t.end.earlier(known.end)
+		t.until = t.until.earlier(t.end)
+	}
+	ls.add(&t.facts, certs, &family{end: t.end, certs: certListOf(certs)})
+}
