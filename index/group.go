@@ -14,7 +14,7 @@ import (
 const inlinePartial = 40
 
 // A Group is the sessions of one partial key, newest first. It is made by Index.Lock and
-// must not be copied. Partial, Revoked and Newest are for everyone, without a lock; the
+// must not be copied. Partial, Revoked, Newest, Enter, Leave and Drain are for everyone; the
 // other methods need the group's lock, which
 // Index.Lock, Index.LockExisting and Index.LockOf take.
 type Group[T any] struct {
@@ -23,9 +23,11 @@ type Group[T any] struct {
 	buf     [inlinePartial]byte
 	// The line ends here: a reader that only compares the partial key loads no other.
 
-	digest uint64
-	place  buckets.Place           // under the map's lock: where the table has this group
-	newest atomic.Pointer[Node[T]] // stored under mu, loaded by everyone
+	digest  uint64
+	place   buckets.Place                // under the map's lock: where the table has this group
+	walkers atomic.Int32                 // walks that Enter began and Leave has not ended
+	newest  atomic.Pointer[Node[T]]      // stored under mu, loaded by everyone
+	late    atomic.Pointer[lateNodes[T]] // stored under mu: unlinked nodes that Leave is to retire, or nil
 
 	mu struct {
 		sync.Mutex // taken after a shard's lock, never before
@@ -33,13 +35,13 @@ type Group[T any] struct {
 		count      int  // linked nodes
 		mapped     bool // the index holds this group; once false, it stays so
 	}
-	_ [8]byte // fills the 128-byte size class, whose objects begin with a cache line
+	// A Group fills the 128-byte size class, whose objects begin with a cache line.
 }
 
 // A Node carries one session, in Item, through the list of its group. It must not be copied
 // once linked. A node is linked at most once in its life.
 type Node[T any] struct {
-	next  atomic.Pointer[Node[T]] // the next older; kept after unlinking, for readers
+	next  atomic.Pointer[Node[T]] // the next older; kept after unlinking, for readers, until it is retired
 	prev  *Node[T]                // under the group's lock: the next newer, or the node itself: unlinked
 	group *Group[T]               // constant once linked
 
@@ -77,7 +79,7 @@ func (g *Group[T]) Newest() *Node[T] { return g.newest.Load() }
 func (n *Node[T]) Group() *Group[T] { return n.group }
 
 // Next returns the next older node of the group, or nil. It also works on a node that was
-// unlinked, and leads to nodes that were linked when it was.
+// unlinked, and leads to nodes that were linked when it was, until the node is retired.
 func (n *Node[T]) Next() *Node[T] { return n.next.Load() }
 
 // lockMapped takes the lock if the group is still mapped.

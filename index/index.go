@@ -13,6 +13,9 @@
 // meanwhile: nodes are hints, and the caller decides by the node's own state whether its
 // session is alive.
 //
+// An owner whose sessions' keys or values outlive them retires what it unlinks, so that a node which
+// is still held keeps no others; then its walks count themselves (Enter, Leave).
+//
 // # Writers
 //
 // Writers change a group only between Lock and Unlock, so that the caller can publish a
@@ -23,7 +26,8 @@
 //
 // Revoke takes a whole group out of the map and marks it with one store, whatever its
 // size. Whoever holds a node sees the mark through the node's group, and the list stays as
-// it was, frozen, for the revoker to sweep without a lock. A later Lock makes a new group.
+// it was, frozen, for the revoker to sweep: by Next without a lock, or by Drain, which several may
+// call. A later Lock makes a new group.
 //
 // # Hashes
 //
@@ -109,7 +113,7 @@ func (x *Index[T]) Unlock(g *Group[T]) {
 }
 
 // Revoke marks a group that Lock or LockExisting returned, takes it out of the map and
-// releases it. Its list no longer changes: walk it with Newest and Next.
+// releases it. Its list no longer changes but by Drain: walk it with Newest and Next.
 func (x *Index[T]) Revoke(g *Group[T]) {
 	// linearizes: every session of the group is gone here, all at once. Only then may the
 	// group leave the map, or a new session could be seen beside the old ones and survive.
