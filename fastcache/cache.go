@@ -73,6 +73,7 @@ type Cache[V any] struct {
 		hand       int // the shard to take from next
 	}
 	closing atomic.Bool
+	sweeps  sweeps
 	closed  chan struct{} // closed when Close is through
 }
 

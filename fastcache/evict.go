@@ -134,7 +134,7 @@ func popForQuota[V any](g *index.Group[entry[V]], now int64) *node[V] {
 		looked++
 	}
 	kill(victim, Quota, now)
-	g.Unlink(victim)
+	unlink(g, victim)
 	return victim
 }
 

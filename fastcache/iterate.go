@@ -26,6 +26,8 @@ func (c *Cache[V]) selectSession(partial string, yield func(Key, V) bool) {
 	if g == nil {
 		return
 	}
+	g.Enter()
+	defer g.Leave()
 	for n := g.Newest(); n != nil; n = n.Next() {
 		if aliveAt(n, c.now()) && !yield(keyOf(n), n.Item.value) {
 			return

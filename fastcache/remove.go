@@ -118,7 +118,7 @@ func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast boo
 	if !kill(n, Taken, now) {
 		return false
 	}
-	g.Unlink(n)
+	unlink(g, n)
 	*taken = true
 	return true
 }
@@ -136,7 +136,7 @@ func firstAlive[V any](g *index.Group[entry[V]], after *node[V], now int64, budg
 		if n == nil || !settle(n, now) {
 			return n, true
 		}
-		g.Unlink(n)
+		unlink(g, n)
 	}
 	return nil, false
 }
@@ -145,29 +145,35 @@ func firstAlive[V any](g *index.Group[entry[V]], after *node[V], now int64, budg
 // store revokes them all at once, whatever their number: every session that was stored, or
 // seen by anyone, before the call is gone when it returns, and none of those is returned by
 // a call that starts later. Sessions of concurrent Updates may survive. Then it frees them,
-// one by one, each under its own shard's lock. It is linearizable.
+// one by one, each under its own shard's lock; an Update that needs room meanwhile takes that of a
+// revoked session before it evicts another. It is linearizable.
 //
 // With NoIndex it scans the whole cache and revokes one session after the other.
 func (c *Cache[V]) DeletePartial(partial string) int {
 	if c.index == nil {
+// unlink takes a node out of its group, if it is linked there, and cuts it off from the others: a key
+// that was handed out points into it and must not keep them alive. It needs the group's lock.
+func unlink[V any](g *index.Group[entry[V]], n *node[V]) {
+	if g.Unlink(n) {
+		g.Retire(n)
+	}
+}
+
 		return c.removeMatching(Revoked, func(n *node[V]) bool { return partialOf(n) == partial })
 	}
-	digest := c.partialDigest(partial)
-	g := c.index.LockExisting(digest, partial)
-	if g == nil {
+	sw := c.revoke(partial)
+	if sw == nil {
 		return 0
 	}
-	now := c.now()
-	c.index.Revoke(g)
-	count := 0
-	for n := g.Newest(); n != nil; n = n.Next() {
-		kill(n, Revoked, now) // false: an Update or the timer came first, and found it revoked
-		if removalReason(n) == Revoked {
-			count++
+	for {
+		room, more := c.sweepNext(sw)
+		if !more {
+			break
 		}
-		c.giveBack(c.removeAnywhere(n, Revoked))
+		c.giveBack(room)
 	}
-	return count
+	c.endSweep(sw)
+	return sw.count
 }
 
 // Clear removes all sessions and returns how many there were. Sessions of concurrent

@@ -190,7 +190,7 @@ func (c *Cache[V]) end(n *node[V], reason Reason, now int64) bool {
 	}
 	g := c.index.LockOf(n)
 	ended := kill(n, reason, now)
-	g.Unlink(n)
+	unlink(g, n)
 	c.index.Unlock(g)
 	return ended
 }

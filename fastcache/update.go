@@ -86,6 +86,7 @@ const (
 	again                  // the batch is used up: let others have the lock
 	victimWaits            // update.victim must be removed from its shard
 	expiredWaits           // sessions of other shards have expired and go first
+	revokedWaits           // or sessions have been revoked, of whichever shard
 	othersMustGive         // nothing in this shard can make room
 )
 
@@ -170,6 +171,9 @@ func (c *Cache[V]) store(u *update[V]) error {
 			more, ok := c.sweepOne()
 			u.room.add(more)
 			u.swept = !ok
+		case revokedWaits:
+			more, _ := c.sweepRevoked()
+			u.room.add(more)
 		case othersMustGive:
 			if overflowing {
 				c.makeRoom(u, s)
@@ -251,6 +255,8 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 				return again // expired ones may be left, and they go first
 			case !u.swept && c.overdue(u.now):
 				return expiredWaits
+			case c.sweeps.running.Load() > 0:
+				return revokedWaits
 			case c.cfg.Overflow == InvalidateAll:
 				return othersMustGive
 			}
@@ -315,6 +321,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	u.fresh.Item.inheritUses(&old.Item) // before the group shows it to anybody
 	if g != nil {
 		g.Replace(old, u.fresh)
+		g.Retire(old)
 	}
 	// publishes: fresh is complete, and a reader finds the one or the other.
 	// linearizes: Update of a key that is present takes effect here.
@@ -339,6 +346,10 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 
 // makeRoom takes room for the session from any shard, one lock at a time. It needs overflow.
 func (c *Cache[V]) makeRoom(u *update[V], home *shard[V]) {
+	if more, ok := c.sweepRevoked(); ok { // of a DeletePartial that has begun since
+		u.room.add(more)
+		return
+	}
 	if c.cfg.Overflow == InvalidateAll {
 		c.clearAll(Cleared, home, u.key)
 		return

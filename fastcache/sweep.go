@@ -1,0 +1,107 @@
+package fastcache
+
+import (
+	"container/list"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sessioncache/sessioncache/index"
+)
+
+// DeletePartial revokes a group at once and then frees its sessions one by one. Until it has come to
+// the last, the others hold places and weight. What is over goes before what is alive: so an
+// Update that needs room meanwhile takes the next of them, in place of DeletePartial, before it
+// evicts. Each session is passed once in all, whoever does it, so that this costs O(1) amortised.
+
+// sweeps are the revocations whose sessions have not all been freed.
+type sweeps struct {
+	running atomic.Int32 // how many there are, for who does not need the lock if there are none
+	mu      struct {
+		sync.Mutex           // taken last, with a group's lock held or without
+		oldest     list.List // of *sweep, oldest first
+	}
+}
+
+// A sweep frees the sessions of one revoked group. Several goroutines may work on it together.
+type sweep[V any] struct {
+	group  *index.Group[entry[V]]
+	listed *list.Element
+	now    int64 // when the group was revoked: what had expired by then was not revoked
+	count  int   // under the group's lock: sessions that the revocation ended
+}
+
+// revoke revokes the sessions of a partial key, all at once, and returns the sweep that is to free
+// them; nil if there are none.
+func (c *Cache[V]) revoke(partial string) *sweep[V] {
+	g := c.index.LockExisting(c.partialDigest(partial), partial)
+	if g == nil {
+		return nil
+	}
+	sw := &sweep[V]{group: g, now: c.now()}
+	// Under the group's lock, before it is revoked: who finds the sweep waits for that, and nobody
+	// evicts between the two.
+	c.sweeps.mu.Lock()
+	sw.listed = c.sweeps.mu.oldest.PushBack(sw)
+	c.sweeps.running.Add(1)
+	c.sweeps.mu.Unlock()
+	c.index.Revoke(g)
+	return sw
+}
+
+// endSweep takes a sweep that has come to its end off the list, if it is there.
+func (c *Cache[V]) endSweep(sw *sweep[V]) {
+	c.sweeps.mu.Lock()
+	before := c.sweeps.mu.oldest.Len()
+	c.sweeps.mu.oldest.Remove(sw.listed)
+	c.sweeps.running.Add(int32(c.sweeps.mu.oldest.Len() - before))
+	c.sweeps.mu.Unlock()
+}
+
+// oldestSweep returns the sweep that began first, or nil.
+func (c *Cache[V]) oldestSweep() *sweep[V] {
+	c.sweeps.mu.Lock()
+	defer c.sweeps.mu.Unlock()
+	if first := c.sweeps.mu.oldest.Front(); first != nil {
+		return first.Value.(*sweep[V])
+	}
+	return nil
+}
+
+// sweepNext removes one session of a revoked group and returns its room, none if somebody else has
+// removed it. False says that the group has no more.
+func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
+	var next *node[V]
+	more := sw.group.Drain(func(n *node[V]) {
+		kill(n, Revoked, sw.now) // false: an Update or the timer came first, and found it revoked
+		if removalReason(n) == Revoked {
+			sw.count++
+		}
+		next = n
+	})
+	if !more {
+		return room{}, false
+	}
+	return c.removeAnywhere(next, Revoked), true
+}
+
+// sweepRevoked removes one session that DeletePartial has revoked and not come to yet, and returns
+// its room; false if there is none. It needs to hold no lock but overflow.
+func (c *Cache[V]) sweepRevoked() (room, bool) {
+	for c.sweeps.running.Load() > 0 {
+		sw := c.oldestSweep()
+		if sw == nil {
+			break
+		}
+		for {
+			got, more := c.sweepNext(sw)
+			if !more {
+				c.endSweep(sw) // its DeletePartial may be far behind
+				break
+			}
+			if got.places > 0 {
+				return got, true
+			}
+		}
+	}
+	return room{}, false
+}
