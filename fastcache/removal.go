@@ -10,7 +10,8 @@ import (
 // the empty string included; each part may have up to MaxKeyPart bytes.
 //
 // Keys that the cache hands out alias its memory: strings.Clone the parts that are kept
-// long, or they keep the whole entry alive.
+// long, or they keep the whole entry alive, its value included. They keep no other, once the session has
+// left the cache; but of a cache that was dropped without Close, those of the same partial key.
 type Key struct {
 	Partial string // the group that the session belongs to
 	ID      string // the session within its group
