@@ -34,7 +34,8 @@ const (
 // DeletePartial are linearizable; iteration and Size are weakly consistent. See
 // docs/concurrency.md.
 //
-// The zero Cache is not usable; call New. A Cache must not be copied. Close ends it; one
+// The zero Cache is not usable; call New. Updates of it return ErrNotMade and Lookup panics, for a check
+// would cost every Lookup; to the other methods it is empty. A Cache must not be copied. Close ends it; one
 // that is garbage is collected without Close.
 type Cache[V any] struct {
 	cfg   Config[V]
@@ -72,8 +73,8 @@ type Cache[V any] struct {
 		sync.Mutex     // first in the lock order: taken with no other lock held
 		hand       int // the shard to take from next
 	}
-	closing atomic.Bool
 	sweeps  sweeps
+	closing atomic.Bool
 	closed  chan struct{} // closed when Close is through
 }
 
@@ -264,6 +265,9 @@ func (c *Cache[V]) useByClock(n *node[V], until int64) bool {
 // Peek returns a session with its deadline, and is not a use: it neither moves the idle
 // deadline nor counts for eviction or Stats. It takes no lock and reads the clock.
 func (c *Cache[V]) Peek(key Key) (Entry[V], bool) {
+	if len(c.shards) == 0 {
+		return Entry[V]{}, false
+	}
 	digest := c.digest(key)
 	for n := c.find(digest, key); n != nil; n = c.findNewer(digest, key, n) {
 		if e, ok := c.entryOf(n); ok {
@@ -296,6 +300,9 @@ func (c *Cache[V]) Size() int { return int(c.places.Load()) }
 // A Close called by OnRemove would wait for its own caller: it changes nothing and returns
 // ErrCloseByOnRemove. Else it returns nil. Loop bodies and Weigh may call it.
 func (c *Cache[V]) Close() error {
+	if len(c.shards) == 0 {
+		return nil
+	}
 	if c.calledByOnRemove() {
 		return ErrCloseByOnRemove
 	}

@@ -20,7 +20,8 @@ const (
 	MaxKeyPart = 64 << 10
 )
 
-// Errors that callers compare with errors.Is.
+// Errors that callers compare with errors.Is. Those of a bad argument come wrapped, with the value
+// and the limit in the text, and never with the key.
 var (
 	// ErrClosed is returned by Update after Close.
 	ErrClosed = errors.New("fastcache: cache is closed")
@@ -34,6 +35,13 @@ var (
 
 	// ErrBadTTL is returned by UpdateTTL when the TTL is zero or negative.
 	ErrBadTTL = errors.New("fastcache: TTL is not positive")
+
+	// ErrNotMade is returned by the Updates of the zero Cache, which New has not made.
+	ErrNotMade = errors.New("fastcache: the zero Cache is not usable; call New")
+
+	// ErrForeignClock is returned by Update in a bubble of testing/synctest, if the cache was made
+	// outside: by the bubble's clock it has not been made yet, and no deadline could be kept.
+	ErrForeignClock = errors.New("fastcache: the cache was made after the present: make it in the synctest bubble that uses it")
 
 	// ErrBadWeight is returned by Update when Weigh returns a negative weight.
 	ErrBadWeight = errors.New("fastcache: Weigh returned a negative weight")
@@ -110,6 +118,36 @@ type Config[V any] struct {
 
 	// RecordStats counts the hits and misses of Lookup. Off, they cost nothing.
 	RecordStats bool
+}
+
+// checkTTL returns the error of a TTL that is not positive.
+func checkTTL(ttl time.Duration) error {
+	if ttl <= 0 {
+		return fmt.Errorf("%w: TTL is %v; want more than 0", ErrBadTTL, ttl)
+	}
+	return nil
+}
+
+// checkLength returns the error of a key with a part that is too long. It does not show the key.
+func checkLength(key Key) error {
+	switch {
+	case len(key.Partial) > MaxKeyPart:
+		return fmt.Errorf("%w: Partial has %d bytes; want at most %d", ErrKeyTooLong, len(key.Partial), MaxKeyPart)
+	case len(key.ID) > MaxKeyPart:
+		return fmt.Errorf("%w: ID has %d bytes; want at most %d", ErrKeyTooLong, len(key.ID), MaxKeyPart)
+	}
+	return nil
+}
+
+// checkWeight returns the error of a weight that no room would do for.
+func checkWeight(weight, most int64) error {
+	switch {
+	case weight < 0:
+		return fmt.Errorf("%w: Weigh returned %d; want 0 to %d", ErrBadWeight, weight, most)
+	case weight > most:
+		return fmt.Errorf("%w: it weighs %d; want at most %d", ErrTooHeavy, weight, most)
+	}
+	return nil
 }
 
 // validate reports every faulty field at once and returns cfg with its defaults filled in.

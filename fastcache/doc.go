@@ -15,6 +15,11 @@
 // the callbacks. docs/concurrency.md says what each operation promises, docs/architecture.md
 // how it is built.
 //
+// Time is the monotonic clock's. On Linux it stands still while the machine is suspended, and sessions
+// live longer by as much; package session looks at the wall clock, too. In tests with
+// testing/synctest make the cache in the bubble that uses it, and close it there: one from outside
+// lives by another clock, and its Updates return ErrForeignClock.
+//
 // When not to use it: for keys without a group and without deadlines a plain concurrent map
 // is smaller. For values that must be computed once for many waiters, or refreshed in the
 // background, a loading cache does more.

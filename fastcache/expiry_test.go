@@ -1,6 +1,7 @@
 package fastcache_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -208,7 +209,7 @@ func TestPromise9BadTTLIsAnError(t *testing.T) {
 	c := open(t, layouts()[0], fastcache.Config[int]{})
 	put(t, c, key("p", 1), 1)
 	for _, ttl := range []time.Duration{0, -1, math.MinInt64} {
-		if err := c.UpdateTTL(key("p", 1), 2, ttl); err != fastcache.ErrBadTTL {
+		if err := c.UpdateTTL(key("p", 1), 2, ttl); !errors.Is(err, fastcache.ErrBadTTL) {
 			t.Errorf("UpdateTTL(%v) = %v; want ErrBadTTL", ttl, err)
 		}
 	}

@@ -34,8 +34,8 @@ func (p *probationers) add(more probationers) {
 // each flooded session itself stays until as many newer ones have come as it has places
 // to share. MaxPerPartial does not distinguish, nor does InvalidateAll.
 func (c *Cache[V]) UpdateOnProbation(key Key, value V, ttl time.Duration) error {
-	if ttl <= 0 {
-		return ErrBadTTL
+	if err := checkTTL(ttl); err != nil {
+		return err
 	}
 	return c.update(key, value, ttl, true)
 }

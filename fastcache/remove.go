@@ -15,6 +15,9 @@ func (c *Cache[V]) Take(key Key) (V, bool) { return c.remove(key, Taken) }
 
 // remove kills and removes the session of a key.
 func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
+	if len(c.shards) == 0 {
+		return value, false
+	}
 	digest := c.digest(key)
 	s := c.shardOf(digest)
 	s.mu.Lock()
@@ -40,6 +43,9 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 // new one next, in the same goroutine: the cache learns whether sessions stored so are used more
 // often than others, and if they are, has the others make room sooner.
 func (c *Cache[V]) Demote(key Key) bool {
+	if len(c.shards) == 0 {
+		return false
+	}
 	digest := c.digest(key)
 	s := c.shardOf(digest)
 	s.mu.Lock()
@@ -67,6 +73,9 @@ func (c *Cache[V]) TakeNewestKeepLast(partial string) (Key, V, bool) {
 
 func (c *Cache[V]) takeNewest(partial string, keepLast bool) (key Key, value V, ok bool) {
 	if c.index == nil {
+		if len(c.shards) == 0 {
+			return key, value, false
+		}
 		panic("fastcache: TakeNewest needs the index, which Config.NoIndex leaves out")
 	}
 	n, taken := c.pickNewest(partial, keepLast)
@@ -141,6 +150,14 @@ func firstAlive[V any](g *index.Group[entry[V]], after *node[V], now int64, budg
 	return nil, false
 }
 
+// unlink takes a node out of its group, if it is linked there, and cuts it off from the others: a key
+// that was handed out points into it and must not keep them alive. It needs the group's lock.
+func unlink[V any](g *index.Group[entry[V]], n *node[V]) {
+	if g.Unlink(n) {
+		g.Retire(n)
+	}
+}
+
 // DeletePartial revokes all sessions of a partial key and returns how many there were. One
 // store revokes them all at once, whatever their number: every session that was stored, or
 // seen by anyone, before the call is gone when it returns, and none of those is returned by
@@ -151,14 +168,6 @@ func firstAlive[V any](g *index.Group[entry[V]], after *node[V], now int64, budg
 // With NoIndex it scans the whole cache and revokes one session after the other.
 func (c *Cache[V]) DeletePartial(partial string) int {
 	if c.index == nil {
-// unlink takes a node out of its group, if it is linked there, and cuts it off from the others: a key
-// that was handed out points into it and must not keep them alive. It needs the group's lock.
-func unlink[V any](g *index.Group[entry[V]], n *node[V]) {
-	if g.Unlink(n) {
-		g.Retire(n)
-	}
-}
-
 		return c.removeMatching(Revoked, func(n *node[V]) bool { return partialOf(n) == partial })
 	}
 	sw := c.revoke(partial)

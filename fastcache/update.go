@@ -83,6 +83,7 @@ type outcome uint8
 const (
 	stored         outcome = iota
 	closed                 // the cache is closed
+	early                  // the clock is one by which the cache has not been made yet
 	again                  // the batch is used up: let others have the lock
 	victimWaits            // update.victim must be removed from its shard
 	expiredWaits           // sessions of other shards have expired and go first
@@ -90,13 +91,16 @@ const (
 	othersMustGive         // nothing in this shard can make room
 )
 
+// refusals are the errors of an Update whose attempt ended so.
+var refusals = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock}
+
 // Update stores a session under key for Config.TTL, in place of the one that the key had.
 // It becomes the newest of its partial key. The key is copied, the value is not.
 //
 // When Update returns, the session is visible, indexed and scheduled, and every bound
 // holds. It is linearizable; it takes the lock of one shard and costs O(1).
 //
-// Errors: ErrClosed, ErrKeyTooLong, ErrTooHeavy, ErrBadWeight; then nothing has changed.
+// Errors: ErrClosed, ErrKeyTooLong, ErrTooHeavy, ErrBadWeight, ErrForeignClock; then nothing has changed.
 func (c *Cache[V]) Update(key Key, value V) error {
 	return c.update(key, value, c.cfg.TTL, false)
 }
@@ -104,24 +108,24 @@ func (c *Cache[V]) Update(key Key, value V) error {
 // UpdateTTL is Update with a life of its own for this session, which may be longer than
 // Config.TTL; beyond 292 years it saturates. A TTL that is not positive is ErrBadTTL.
 func (c *Cache[V]) UpdateTTL(key Key, value V, ttl time.Duration) error {
-	if ttl <= 0 {
-		return ErrBadTTL
+	if err := checkTTL(ttl); err != nil {
+		return err
 	}
 	return c.update(key, value, ttl, false)
 }
 
 func (c *Cache[V]) update(key Key, value V, ttl time.Duration, onProbation bool) error {
-	if len(key.Partial) > MaxKeyPart || len(key.ID) > MaxKeyPart {
-		return ErrKeyTooLong
+	if len(c.shards) == 0 {
+		return ErrNotMade
+	}
+	if err := checkLength(key); err != nil {
+		return err
 	}
 	u := update[V]{key: key, ttl: ttl, onProbation: onProbation, next: never}
 	if c.cfg.Weigh != nil {
 		u.weight = c.cfg.Weigh(key, value)
-		if u.weight < 0 {
-			return ErrBadWeight
-		}
-		if u.weight > c.maxWeight {
-			return ErrTooHeavy
+		if err := checkWeight(u.weight, c.maxWeight); err != nil {
+			return err
 		}
 	}
 	u.follows = !onProbation && c.takeDemote() // while this goroutine has not waited for anybody
@@ -150,8 +154,8 @@ func (c *Cache[V]) store(u *update[V]) error {
 		out := s.storeLocked(c, u)
 		c.unlock(s)
 		switch out {
-		case stored, closed:
-			if out == closed {
+		case stored, closed, early:
+			if out != stored {
 				u.room.probation.add(u.own())
 			}
 			c.giveBack(u.room)
@@ -160,10 +164,7 @@ func (c *Cache[V]) store(u *update[V]) error {
 			}
 			c.removeVictim(u.victim)
 			c.wakeBy(u.next)
-			if out == closed {
-				return ErrClosed
-			}
-			return nil
+			return refusals[out]
 		case victimWaits:
 			u.room.add(c.removeAnywhere(u.victim, Quota))
 			u.victim = nil
@@ -194,7 +195,9 @@ func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
 	if s.mu.closed {
 		return closed
 	}
-	u.now = c.now()
+	if u.now = c.now(); u.now < 0 {
+		return early
+	}
 	c.setDeadline(u.fresh, u.now, u.ttl)
 	old := find(s.table.Load(), uint32(u.digest), u.key)
 	if old != nil && settle(old, u.now) {
