@@ -1,0 +1,4 @@
+package orders
+
+// ExploreAllForTest is Explore, but runs every order, up to a number of them.
+func ExploreAllForTest(scenario func(*Run), most int) Result { return explore(scenario, true, most) }
