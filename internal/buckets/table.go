@@ -5,7 +5,8 @@
 // One writer at a time, under a lock of its owner, changes a table so that a node that is present
 // is always found:
 //
-//   - Insert publishes the node before its tag, and counts the overflow before both;
+//   - Insert counts the overflow, sets the tag and then publishes the node, by one store: a reader may
+//     come by a tag that an earlier node of this place has left it, and from there on all must find it;
 //   - a store to At(place) puts a node of the same hash over another;
 //   - to grow, the owner fills a new table and then publishes it; a reader of the old one
 //     sees the nodes as they were.
@@ -110,7 +111,7 @@ func (b *Bucket[N]) Match(word uint64, hash uint32) (mask uint64) {
 // Overflowed reports, by the bucket's word, whether a node that is not here may be in a later bucket.
 func (*Bucket[N]) Overflowed(word uint64) bool { return word>>overflowShift != 0 }
 
-// Node returns the node at the first place of a mask, or nil if it was removed meanwhile.
+// Node returns the node at the first place of a mask, or nil if it is not there yet or no more.
 func (b *Bucket[N]) Node(mask uint64) *N {
 	offset := bits.TrailingZeros64(mask) + 1 // of place 0 it is bit 7, and so on: no shifts needed
 	if pointerSize != 8 {
@@ -149,9 +150,10 @@ func (t *Table[N]) Insert(hash uint32, n *N) Place {
 		word := b.word.Load()
 		if free := emptyPlaces(word); free != 0 {
 			j := first(free)
-			b.nodes[j].Store(n)
-			// publishes: the node is in place before its tag leads a reader to it.
+			// A tag without a node is skipped. The other way round, a reader that has loaded the word
+			// when another node was here finds this one before its tag leads the next reader to it.
 			b.word.Store(word | b.tag(hash)<<(8*j))
+			b.nodes[j].Store(n) // publishes: from here on every search finds it
 			return Place(i<<3 | j)
 		}
 		if word>>overflowShift != overflowFull {
