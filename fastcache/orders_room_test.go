@@ -1,0 +1,145 @@
+//go:build sessioncache_orders
+
+package fastcache
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/sessioncache/sessioncache/internal/orders"
+)
+
+// within checks that no bound of the configuration is exceeded at any step that the calling thread sees.
+func (s *scene) within() {
+	s.run.Look(func() {
+		if n, w := s.places.Load(), s.weight.Load(); n > s.maxPlaces || w > s.maxWeight || n < 0 || w < 0 {
+			s.run.Failf("%d places are taken of %d, and weight %d of %d", n, s.maxPlaces, w, s.maxWeight)
+		}
+	})
+}
+
+// Places and weight are claimed by a compare-and-swap: of those who claim at once as many get it as fit.
+func TestOrdersClaimsStayWithinTheBound(t *testing.T) {
+	for name, claim := range map[string]func(*scene) bool{
+		"places": func(s *scene) bool { return s.takePlace() },
+		"weight": func(s *scene) bool { return s.takeWeight(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := &scene{&Cache[int]{maxPlaces: 2, maxWeight: 4}, r}
+				claimed := 0
+				for range 3 {
+					r.Go("claims", func() {
+						if claim(s) {
+							claimed++
+						}
+						s.within()
+					})
+				}
+				r.AtRest(func() error {
+					if got := int(s.places.Load() + s.weight.Load()/2); claimed != 2 || got != 2 {
+						return fmt.Errorf("%d of 3 claimed, %d are counted; want 2", claimed, got)
+					}
+					return nil
+				})
+			})
+		})
+	}
+}
+
+// Updates that meet at the quota leave as many sessions as it allows, and each of them ends once, in whichever
+// shard it is; so does one that is taken while it has to go.
+func TestOrdersTheQuotaHoldsForUpdatesThatMeet(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		shards int
+		quota  int
+		meets  bool // another Update; else a Take of what has to go
+	}{{"of one shard", 1, 1, true}, {"of two shards", 2, 2, true}, {"and a Take", 2, 1, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := sharded(r, Config[int]{MaxPerPartial: tt.quota}, tt.shards).hold()
+				near, far := s.keysOf()
+				taken, stored := map[int]int{}, []int{1, 3}
+				s.put(near[0], 1, soon)
+				if tt.meets {
+					stored = append(stored, 2)
+					r.Go("Update", func() { s.put(near[1], 2, later) })
+				} else {
+					s.takes("Take", taken, func() (int, bool) { return s.Take(near[0]) })
+				}
+				r.Go("Update far", func() { s.put(far, 3, later) })
+				r.AtRest(func() error {
+					count := 0
+					for key := range s.All() {
+						if key.Partial == "p" {
+							count++
+						}
+					}
+					if count != tt.quota {
+						return fmt.Errorf("%d sessions of a partial key; its quota is %d", count, tt.quota)
+					}
+					return s.account(stored, taken)
+				})
+			})
+		})
+	}
+}
+
+// keysOf returns keys of one partial key: two of one shard, and one of another if there is another.
+func (s *scene) keysOf() (near [2]Key, far Key) {
+	var of [2][]Key
+	for i := 0; len(of[0]) < 2 || len(of[1]) < 1; i++ {
+		key := Key{"p", strconv.Itoa(i)}
+		shard := s.digest(key) >> 63
+		of[shard] = append(of[shard], key)
+	}
+	if len(s.shards) == 1 {
+		return [2]Key{keyA, keyB}, keyC
+	}
+	return [2]Key(of[0][:2]), of[1][0]
+}
+
+// Who needs room that another shard must give takes it there, and the bound holds all along.
+func TestOrdersRoomOfAnotherShard(t *testing.T) {
+	orders.All(t, func(r *orders.Run) {
+		s := sharded(r, Config[int]{MaxSessions: 1, NoIndex: true, TTL: soon}, 2).hold()
+		near, far := s.keysOf()
+		s.put(far, 1, soon)
+		r.Go("Update", func() { s.put(near[0], 2, soon); s.within() })
+		r.Go("Delete", func() { s.Delete(far); s.within() })
+		r.AtRest(func() error { return s.account([]int{1, 2}, nil) })
+	})
+}
+
+// Reports are delivered by one goroutine at a time, each once, and Close waits for the last.
+func TestOrdersReportsAreDeliveredOnce(t *testing.T) {
+	orders.All(t, func(r *orders.Run) {
+		delivered, inside := []int{}, 0
+		s := newScene(r, Config[int]{NoIndex: true, OnRemove: func(removal Removal[int]) {
+			if inside++; inside > 1 {
+				r.Failf("OnRemove runs twice at once")
+			}
+			orders.Now() // others may go on meanwhile
+			delivered = append(delivered, removal.Value)
+			inside--
+		}})
+		s.put(keyA, 1, soon)
+		s.put(keyB, 2, soon)
+		r.Go("Delete a", func() { s.Delete(keyA) })
+		r.Go("Delete b, Close", func() {
+			s.Delete(keyB)
+			s.Close()
+			if s.shards[0].mu.delivering {
+				r.Failf("Close returned while reports are delivered")
+			}
+		})
+		r.AtRest(func() error {
+			if len(delivered) != 2 || delivered[0] == delivered[1] {
+				return fmt.Errorf("delivered: %v; want 1 and 2 once", delivered)
+			}
+			return nil
+		})
+	})
+}

@@ -1,0 +1,17 @@
+//go:build !sessioncache_orders
+
+package index_test
+
+import (
+	"testing"
+
+	"github.com/sessioncache/sessioncache/internal/orders"
+)
+
+// The scenarios of orders_scenarios_test.go, in every order of their steps.
+func TestOrders(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the package anew, and is run once")
+	}
+	orders.Check(t)
+}
