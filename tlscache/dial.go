@@ -25,6 +25,12 @@ func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.
 	if err != nil {
 		return nil, err
 	}
+	done := false
+	defer func() {
+		if !done { // failed, or a function of the user's panicked: the caller has nothing to close
+			raw.Close()
+		}
+	}()
 	cfg := c.dial.config.Clone()
 	if cfg.ServerName == "" {
 		cfg.ServerName = host
@@ -40,9 +46,9 @@ func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.
 	err = conn.HandshakeContext(limited)
 	d.done(ctx, err)
 	if err != nil {
-		raw.Close()
 		return nil, err
 	}
+	done = true
 	return conn, nil
 }
 
