@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/sessioncache/sessioncache/session"
 )
@@ -179,7 +180,7 @@ func TestFlushHostFindsEveryFormInAStore(t *testing.T) {
 	for _, forms := range hostForms {
 		for _, spelling := range forms.spellings {
 			store := newMemory(t, session.MemoryConfig{})
-			c := newTestClient(t, ClientConfig{Store: store, Keyring: ring(t, secret(1))})
+			c := newTestClient(t, ClientConfig{Store: store, Keyring: ring(t, secret(1)), Budget: time.Minute})
 			for _, put := range forms.spellings {
 				c.View("test").Put(put, fakeTicket{label: put}.state(t))
 			}
