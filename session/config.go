@@ -64,7 +64,7 @@ func (cfg MemoryConfig) validate() (MemoryConfig, error) {
 		fault("MaxSessionSize is %d; want at least 1, or 0 for %d", cfg.MaxSessionSize, DefaultMaxSessionSize)
 	}
 	if cfg.MaxTTL < 0 || cfg.MaxTTL > MaxTTL {
-		fault("MaxTTL is %v; want at most %v, or 0 for %v", cfg.MaxTTL, MaxTTL, DefaultMaxTTL)
+		fault("MaxTTL is %v; want 1ns to %v, or 0 for %v", cfg.MaxTTL, MaxTTL, DefaultMaxTTL)
 	}
 	if len(faults) > 0 {
 		return cfg, errors.New("session: " + strings.Join(faults, "; "))

@@ -237,6 +237,9 @@ func (m *Memory) SelectSession(ctx context.Context, partial string, limit int) (
 	}
 	var entries []Entry
 	for key, r := range m.cache.SelectSession(partial) {
+		if err := ctx.Err(); err != nil { // before any is passed over: those may be many
+			return nil, err
+		}
 		e, err := m.entry(key, r)
 		if errors.Is(err, ErrNotFound) {
 			continue
@@ -247,9 +250,6 @@ func (m *Memory) SelectSession(ctx context.Context, partial string, limit int) (
 		entries = append(entries, e)
 		if len(entries) == limit {
 			break
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
 		}
 	}
 	if m.closed.Load() {

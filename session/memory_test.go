@@ -53,7 +53,7 @@ func TestNewMemoryNamesEveryFaultyField(t *testing.T) {
 	_, err := session.NewMemory(session.MemoryConfig{MaxSessions: -1, MaxPerPartial: -2, MaxBytes: -3, MaxSessionSize: -4, MaxTTL: 169 * time.Hour})
 	const want = "session: MaxSessions is -1; want at least 1, or 0 for 20480; " +
 		"MaxPerPartial is -2; want at least 1, or 0 for no quota; MaxBytes is -3; want at least 256, which an empty session takes, or 0 for no bound; " +
-		"MaxSessionSize is -4; want at least 1, or 0 for 16384; MaxTTL is 169h0m0s; want at most 168h0m0s, or 0 for 24h0m0s"
+		"MaxSessionSize is -4; want at least 1, or 0 for 16384; MaxTTL is 169h0m0s; want 1ns to 168h0m0s, or 0 for 24h0m0s"
 	if err == nil || err.Error() != want {
 		t.Errorf("NewMemory() = %v; want %s", err, want)
 	}
