@@ -26,6 +26,12 @@ const (
 	// DefaultHandshakeTimeout is the default of ClientConfig.HandshakeTimeout, and that of
 	// http.DefaultTransport.
 	DefaultHandshakeTimeout = 10 * time.Second
+
+	// minMaxAge is the least of ClientConfig.MaxAge: crypto/tls counts the lives of tickets in seconds.
+	minMaxAge = time.Second
+
+	// maxPerKey is the most of ClientConfig.PerKey: a Store is asked for all tickets of a key at once.
+	maxPerKey = 1 << 16
 )
 
 // ClientConfig sets up a Client. The zero value is a good one: tickets in this process's
@@ -37,7 +43,7 @@ type ClientConfig struct {
 	MaxSessions int
 
 	// PerKey bounds the TLS 1.3 tickets held for one server name, and for one address of
-	// it. Zero means DefaultPerKey. It does not bound a Store.
+	// it: from 1 to 65536. Zero means DefaultPerKey. In a Store it bounds those of one process.
 	PerKey int
 
 	// SingleUse offers no ticket twice, as RFC 9846 appendix C.4 asks of clients that do
@@ -46,8 +52,8 @@ type ClientConfig struct {
 	// tickets per connection lets two resume per connection that was read from.
 	SingleUse bool
 
-	// MaxAge, if set, caps the life of a ticket further. The caps that hold anyway are what
-	// the server said, 7 days for TLS 1.3 and 24 hours for TLS 1.2.
+	// MaxAge, if set, caps the life of a ticket further: from a second to 7 days. The caps that hold
+	// anyway are what the server said, 7 days for TLS 1.3 and 24 hours for TLS 1.2.
 	MaxAge time.Duration
 
 	// Scope names the trust configuration of the Configs that are passed to Install, where
@@ -59,7 +65,8 @@ type ClientConfig struct {
 
 	// TLS is the Config of the connections that DialTLSContext makes, as for Install; nil
 	// means the zero Config. It is cloned. An http.Transport speaks HTTP/2 over them if
-	// NextProtos says so: []string{"h2", "http/1.1"}.
+	// NextProtos says so: []string{"h2", "http/1.1"}. It is an error if it disables tickets. Its
+	// ClientSessionCache is not used, nor is a Client that is installed in it.
 	TLS *tls.Config
 
 	// DialContext opens the connections of DialTLSContext. Nil means a net.Dialer's.
@@ -88,32 +95,37 @@ type ClientConfig struct {
 func (cfg ClientConfig) validate() (ClientConfig, error) {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
-	count := func(field string, n *int, ifZero int) {
-		if *n < 0 {
-			fault("%s is %d; want at least 1, or 0 for %d", field, *n, ifZero)
-		}
-		if *n == 0 {
-			*n = ifZero
-		}
-	}
 	span := func(field string, d *time.Duration, ifZero time.Duration) {
 		if *d < 0 {
-			fault("%s is %v; want more than 0, or 0 for %v", field, *d, ifZero)
+			fault("%s is %v; want at least 1ns, or 0 for %v", field, *d, ifZero)
 		}
 		if *d == 0 {
 			*d = ifZero
 		}
 	}
-	count("MaxSessions", &cfg.MaxSessions, DefaultClientSessions)
-	count("PerKey", &cfg.PerKey, DefaultPerKey)
-	span("MaxAge", &cfg.MaxAge, maxLife13)
+	if cfg.MaxSessions < 0 {
+		fault("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, DefaultClientSessions)
+	}
+	if cfg.PerKey < 0 || cfg.PerKey > maxPerKey {
+		fault("PerKey is %d; want from 1 to %d, or 0 for %d", cfg.PerKey, maxPerKey, DefaultPerKey)
+	}
+	if cfg.MaxAge != 0 && (cfg.MaxAge < minMaxAge || cfg.MaxAge > maxLife13) {
+		fault("MaxAge is %v; want from %v to %v, or 0 for %v", cfg.MaxAge, minMaxAge, maxLife13, maxLife13)
+	}
+	cfg.MaxSessions, cfg.PerKey = orDefault(cfg.MaxSessions, DefaultClientSessions), orDefault(cfg.PerKey, DefaultPerKey)
+	cfg.MaxAge = orDefault(cfg.MaxAge, maxLife13)
 	span("HandshakeTimeout", &cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	span("Budget", &cfg.Budget, DefaultClientBudget)
-	if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
+	if cfg.Store != nil && isNil(cfg.Store) {
+		fault("Store is a nil %T; want one that was made, or no Store at all for memory", cfg.Store)
+	} else if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
 		fault("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the tickets there")
 	}
 	if cfg.Keyring != nil && cfg.Keyring.set.Load() == nil {
 		fault("Keyring is a zero one; want NewKeyring")
+	}
+	if cfg.TLS != nil && cfg.TLS.SessionTicketsDisabled {
+		fault("TLS has SessionTicketsDisabled, so nothing can resume; want it false")
 	}
 	if len(faults) > 0 {
 		return cfg, errors.New("tlscache: " + strings.Join(faults, "; "))
@@ -133,7 +145,8 @@ func (cfg ClientConfig) validate() (ClientConfig, error) {
 // names, and DialTLSContext dials with tickets of the very address that it reached.
 //
 // All methods are safe for concurrent use, and none blocks a handshake beyond the budget of
-// a Store. The zero Client is not usable; call NewClient. A Client must not be copied.
+// a Store. The zero Client is not usable; call NewClient: its methods return an error, or do
+// nothing where they have none to return, and so do those of a nil Client. A Client must not be copied.
 type Client struct {
 	cfg   ClientConfig
 	pool  pool
@@ -149,6 +162,14 @@ type Client struct {
 	}
 	closed atomic.Bool
 }
+
+var (
+	errClientClosed = errors.New("tlscache: client is closed")
+	errZeroClient   = errors.New("tlscache: Client is a zero one; want NewClient")
+)
+
+// isZero reports whether a Client did not come from NewClient.
+func (c *Client) isZero() bool { return c == nil || c.pool == nil }
 
 // NewClient returns a Client without tickets. The error names every faulty field. It starts
 // no goroutine.
@@ -170,6 +191,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	c.dial.config = new(tls.Config)
 	if cfg.TLS != nil {
 		c.dial.config = cfg.TLS.Clone()
+	}
+	if v := viewOf(c.dial.config.VerifyConnection); v != nil {
+		c.dial.config.VerifyConnection = v.verifies // or it would count what this Client offers
 	}
 	if c.dial.scope, err = c.scopeOf(c.dial.config); err != nil {
 		return nil, fmt.Errorf("%w (in ClientConfig.TLS)", err)
@@ -195,30 +219,56 @@ func (c *Client) newPool() (pool, error) {
 // VerifyPeerCertificate or GetClientCertificate, or ClientConfig.Scope names both.
 //
 // It is an error if the Config disables tickets, if it has the Client installed already
-// with something changed since, or if a Store is set and the scope is not stable. A
-// Config that has the Client installed and is unchanged stays as it is.
+// with something changed since, if a Store is set and the scope is not stable, or after Close. A
+// Config that has the Client installed and is unchanged stays as it is. Where it has another Client, this
+// one takes its place, and the other one neither offers nor counts any more. A ClientSessionCache or a
+// VerifyConnection that is set after Install, and does not call the one that was there, takes the Client
+// out of force, or its Accepted.
+//
+// The Config may be a server's, too: VerifyConnection tells by its callers that it runs in a server's handshake, which
+// counts nothing. It does not if a function over it runs it in another goroutine.
 func (c *Client) Install(cfg *tls.Config) error {
-	if cfg == nil {
-		return errors.New("tlscache: Install: the Config is nil")
-	}
-	if cfg.SessionTicketsDisabled {
-		return errors.New("tlscache: Install: SessionTicketsDisabled is set, so nothing can resume")
+	switch {
+	case c.isZero():
+		return errZeroClient
+	case cfg == nil:
+		return errors.New("tlscache: Client.Install on a nil Config; want one that the client uses," +
+			" as http.Transport.TLSClientConfig set to new(tls.Config) before")
+	case c.closed.Load():
+		return errClientClosed
+	case cfg.SessionTicketsDisabled:
+		return errors.New("tlscache: Client.Install on a Config with SessionTicketsDisabled, so nothing can resume; want it false")
 	}
 	s, err := c.scopeOf(cfg)
 	if err != nil {
 		return err
 	}
-	if old, ok := cfg.ClientSessionCache.(*view); ok && old.client == c && old.installed {
+	old := viewIn(cfg)
+	if old != nil && old.client == c {
 		if old.scope == s {
+			cfg.ClientSessionCache = old
 			return nil
 		}
 		// Wrapping VerifyConnection twice would count twice.
-		return errors.New("tlscache: Install: the Config has this Client installed and has changed since, or has no stable scope; " +
+		return errors.New("tlscache: Client.Install: the Config has this Client installed and has changed since, or has no stable scope; " +
 			"clone the original, change the clone, and call Install on it")
 	}
-	v := &view{client: c, scope: s, installed: true, time: cfg.Time}
-	cfg.ClientSessionCache = v
-	cfg.VerifyConnection = v.verifyConnection(cfg.VerifyConnection)
+	v := &view{client: c, scope: s, installed: true, time: cfg.Time, verifies: cfg.VerifyConnection}
+	if others := viewOf(cfg.VerifyConnection); others != nil {
+		v.verifies = others.verifies
+	}
+	cfg.ClientSessionCache, cfg.VerifyConnection = v, v.verify
+	return nil
+}
+
+// viewIn returns the view that Install left in a Config, nil if there is none or nothing of it counts any more.
+func viewIn(cfg *tls.Config) *view {
+	if v := viewOf(cfg.VerifyConnection); v != nil {
+		return v
+	}
+	if v, ok := cfg.ClientSessionCache.(*view); ok && v.installed && cfg.VerifyConnection != nil {
+		return v // the user's function calls it, perhaps
+	}
 	return nil
 }
 
@@ -226,7 +276,7 @@ func (c *Client) Install(cfg *tls.Config) error {
 // Views of one name share tickets, and nothing else does, so a name must stand for one set of
 // client certificates, roots, verification callbacks and versions. In return it works with
 // callbacks, in QUIC libraries, and where VerifyConnection is not to be touched. Its
-// handshakes count as Offered, but never as Accepted.
+// handshakes count as Offered, but never as Accepted. That of a closed Client has no tickets.
 func (c *Client) View(scope string) tls.ClientSessionCache {
 	return &view{client: c, scope: viewScope(scope)}
 }
@@ -239,18 +289,23 @@ func (c *Client) View(scope string) tls.ClientSessionCache {
 // connections which are open now receive later are stored. A Store is searched through, for
 // at most ten seconds.
 func (c *Client) FlushHost(host string) {
-	if name := normalName(host); name != "" {
+	if name := normalName(host); name != "" && !c.isZero() {
 		c.pool.flush(name)
 	}
 }
 
 // Flush removes all tickets, as FlushHost does; from a Store those that the Keyring opens.
-func (c *Client) Flush() { c.pool.flushAll() }
+func (c *Client) Flush() {
+	if !c.isZero() {
+		c.pool.flushAll()
+	}
+}
 
-// Close ends the Client: it holds no ticket from now on, and connections that use it do full
-// handshakes. It is idempotent and always returns nil.
+// Close ends the Client: it holds no ticket from now on, and connections that use it, DialTLSContext's
+// among them, do full handshakes. Install, Export and Import return an error then. It is idempotent and
+// always returns nil.
 func (c *Client) Close() error {
-	if c.closed.CompareAndSwap(false, true) {
+	if !c.isZero() && c.closed.CompareAndSwap(false, true) {
 		c.pool.close()
 		c.trouble.close()
 		c.families.close()

@@ -240,9 +240,9 @@ func TestInstallRefusesWhatCannotResume(t *testing.T) {
 
 func TestClientConfigNamesEveryFault(t *testing.T) {
 	_, err := NewClient(ClientConfig{MaxSessions: -1, PerKey: -2, MaxAge: -3, HandshakeTimeout: -4, Budget: -5})
-	want := "tlscache: MaxSessions is -1; want at least 1, or 0 for 4096; PerKey is -2; want at least 1, or 0 for 8; " +
-		"MaxAge is -3ns; want more than 0, or 0 for 168h0m0s; HandshakeTimeout is -4ns; want more than 0, or 0 for 10s; " +
-		"Budget is -5ns; want more than 0, or 0 for 5ms"
+	want := "tlscache: MaxSessions is -1; want at least 1, or 0 for 4096; PerKey is -2; want from 1 to 65536, or 0 for 8; " +
+		"MaxAge is -3ns; want from 1s to 168h0m0s, or 0 for 168h0m0s; HandshakeTimeout is -4ns; want at least 1ns, or 0 for 10s; " +
+		"Budget is -5ns; want at least 1ns, or 0 for 5ms"
 	if err == nil || err.Error() != want {
 		t.Errorf("NewClient = %v; want %s", err, want)
 	}

@@ -6,7 +6,8 @@ import "sync/atomic"
 // one instant.
 type ClientStats struct {
 	// Offered are the handshakes that had a ticket to offer, and Accepted those of them that
-	// resumed. Nobody tells what becomes of the offers of a View, so they are never Accepted.
+	// resumed: never more. Handshakes of a server with the same Config count in neither. Nobody
+	// tells what becomes of the offers of a View, so they are never Accepted.
 	Offered, Accepted uint64
 
 	// Failed are the offers whose handshake failed, whatever the cause, and those that
@@ -52,6 +53,9 @@ type clientCounters struct {
 
 // Stats returns the Client's counters.
 func (c *Client) Stats() ClientStats {
+	if c.isZero() {
+		return ClientStats{Misses: map[MissReason]uint64{}}
+	}
 	n, held := &c.stats, c.pool.held()
 	st := ClientStats{
 		Accepted: n.accepted.Load(), Failed: n.failed.Load(), Offered: n.offered.Load(), // in this order: it is no less

@@ -2,6 +2,8 @@ package tlscache
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,22 +14,36 @@ type view struct {
 	scope     string
 	installed bool             // VerifyConnection tells what became of the offers
 	time      func() time.Time // the Config's; nil: the machine's, or not known
+
+	verifies verifyFunc   // the user's VerifyConnection, nil if none
+	open     atomic.Int64 // offers that were not accepted: only so many can be
 }
+
+type verifyFunc = func(tls.ConnectionState) error
 
 // Get hands out a ticket for a server name. It never returns a nil state and true.
 func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
+	if v.client.isZero() {
+		return nil, false
+	}
 	key := v.key(sessionKey)
 	t, why := v.client.pool.take(key, v.client.now(v.time))
 	if v.installed {
 		v.client.trouble.begin(key, t != nil)
 	}
 	cs := v.client.offer(t, why)
+	if cs != nil {
+		v.open.Add(1)
+	}
 	return cs, cs != nil
 }
 
 // Put stores a ticket. With nil, a handshake has failed that offered one, or crypto/tls
 // refuses to offer it.
 func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
+	if v.client.isZero() {
+		return
+	}
 	key := v.key(sessionKey)
 	if cs == nil {
 		v.client.stats.failed.Add(1)
@@ -44,23 +60,68 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 
 func (v *view) key(sessionKey string) string { return poolKey(v.scope, sessionKey) }
 
-// verifyConnection returns what crypto/tls calls on every connection: the user's function, if
-// he has one, and our accounting.
-func (v *view) verifyConnection(users func(tls.ConnectionState) error) func(tls.ConnectionState) error {
-	return func(cs tls.ConnectionState) error {
-		if users != nil {
-			if err := users(cs); err != nil {
-				return err
-			}
+// verify is the VerifyConnection of an installed Config: the user's function, if there is one, and the
+// accounting.
+func (v *view) verify(cs tls.ConnectionState) error {
+	if isViewQuestion(&cs) {
+		return &viewAnswer{v}
+	}
+	if v.verifies != nil {
+		if err := v.verifies(cs); err != nil {
+			return err
 		}
+	}
+	if handshakeRole() != roleServer { // the Config may be a server's as well
 		v.observe(cs)
+	}
+	return nil
+}
+
+// Functions cannot be compared; as in layer.go, one that has the code of ours is asked whose it is, with an
+// argument that exists for nothing else.
+var (
+	viewQuestion = []*x509.Certificate{{}}
+	verifyCode   = code(new(view).verify)
+)
+
+func isViewQuestion(cs *tls.ConnectionState) bool {
+	return len(cs.PeerCertificates) == 1 && &cs.PeerCertificates[0] == &viewQuestion[0]
+}
+
+// A viewAnswer says whose a VerifyConnection is.
+type viewAnswer struct{ view *view }
+
+func (*viewAnswer) Error() string { return "tlscache: VerifyConnection is of a Client" }
+
+// viewOf returns the view whose verify a VerifyConnection is, nil if it is not ours.
+func viewOf(f verifyFunc) *view {
+	if f == nil || code(f) != verifyCode {
 		return nil
 	}
+	a, ok := f(tls.ConnectionState{PeerCertificates: viewQuestion}).(*viewAnswer)
+	if !ok {
+		return nil
+	}
+	return a.view
+}
+
+// accepted reports whether a resumed connection can have resumed what this view offered. It did not where the
+// user put another cache over ours.
+func (v *view) accepted() bool {
+	for n := v.open.Load(); n > 0; n = v.open.Load() {
+		if v.open.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+	return false
 }
 
 // observe notes what the server did with what we offered, if we did.
 func (v *view) observe(cs tls.ConnectionState) {
 	if cs.DidResume {
+		if !v.accepted() {
+			return
+		}
 		v.client.stats.accepted.Add(1)
 	}
 	if cs.ServerName == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 )
 
@@ -17,11 +18,19 @@ import (
 // the name's newest one (never with SingleUse). A dial that is cancelled costs no ticket. The
 // net.Conn is a *tls.Conn. ClientConfig.HandshakeTimeout bounds the handshake.
 func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if c.isZero() {
+		return nil, errZeroClient
+	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, err
+		why := new(net.AddrError)
+		errors.As(err, &why)
+		return nil, fmt.Errorf("tlscache: DialTLSContext: addr is not host:port, as in example.com:443 or [::1]:443: %s", why.Err)
 	}
 	raw, err := c.cfg.DialContext(ctx, network, addr)
+	if err == nil && isNil(raw) {
+		err = errors.New("tlscache: DialTLSContext: ClientConfig.DialContext returned no connection and no error")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ type ExportConfig struct {
 	// ones opened as this client.
 	Keyring *Keyring
 
-	// MinLife leaves out tickets with less life left than this.
+	// MinLife leaves out tickets with less life left than this: from 0 to 7 days.
 	MinLife time.Duration
 
 	// ClientCertificates takes in tickets of Configs that show client certificates, and of
@@ -57,10 +57,13 @@ type ExportConfig struct {
 // less than all. The tickets of handshakes under way are not among them.
 //
 // It is an error, and nothing is written, if tickets are held whose scope means nothing in
-// another process (see ClientConfig.Scope), or if a Store keeps them, which needs no Export.
+// another process (see ClientConfig.Scope), if a Store keeps them, which needs no Export, or after Close.
 // Stats count what was exported and left out.
 func (c *Client) Export(w io.Writer, cfg ExportConfig) error {
 	p, err := c.memory("Export", cfg.Keyring, cfg.MinLife)
+	if err == nil && isNil(w) {
+		err = errors.New("tlscache: Export: the Writer is nil; want one to write the file to")
+	}
 	if err != nil {
 		return err
 	}
@@ -130,7 +133,7 @@ type ImportConfig struct {
 	// Keyring must have the secret that the file was sealed under.
 	Keyring *Keyring
 
-	// MinLife leaves out tickets with less life left than this.
+	// MinLife leaves out tickets with less life left than this: from 0 to 7 days.
 	MinLife time.Duration
 }
 
@@ -142,6 +145,9 @@ type ImportConfig struct {
 // error. The lives of tickets go by the wall clocks of both processes.
 func (c *Client) Import(r io.Reader, cfg ImportConfig) error {
 	p, err := c.memory("Import", cfg.Keyring, cfg.MinLife)
+	if err == nil && isNil(r) {
+		err = errors.New("tlscache: Import: the Reader is nil; want one to read the file from")
+	}
 	if err != nil {
 		return err
 	}
@@ -211,14 +217,19 @@ func readExport(file []byte, keyring *Keyring) (tickets []heldTicket, foreign in
 
 // memory returns the pool to export from or import to.
 func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*memoryPool, error) {
+	if c.isZero() {
+		return nil, errZeroClient
+	}
 	p, ok := c.pool.(*memoryPool)
 	switch {
+	case c.closed.Load():
+		return nil, errClientClosed
 	case !ok:
 		return nil, fmt.Errorf("tlscache: %s: the tickets are in ClientConfig.Store, where they outlive the Client", what)
 	case keyring == nil || keyring.set.Load() == nil:
 		return nil, fmt.Errorf("tlscache: %s: Keyring is nil or a zero one; want NewKeyring, for tickets are secrets", what)
-	case minLife < 0:
-		return nil, fmt.Errorf("tlscache: %s: MinLife is %v; want 0 or more", what, minLife)
+	case minLife < 0 || minLife > maxLife13:
+		return nil, fmt.Errorf("tlscache: %s: MinLife is %v; want from 0s to %v, the longest life of a ticket", what, minLife, maxLife13)
 	}
 	return p, nil
 }

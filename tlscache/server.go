@@ -180,7 +180,7 @@ func (cfg ServerConfig) validate() (ServerConfig, error) {
 	if cfg.MaxUnconfirmed < 0 {
 		fault("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
 	}
-	if isTypedNil(cfg.Store) {
+	if cfg.Store != nil && isNil(cfg.Store) {
 		fault("Store is a nil %T; want one that was made, or no Store at all for memory", cfg.Store)
 	} else if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
 		fault("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the sessions there")
@@ -199,9 +199,11 @@ func (cfg ServerConfig) validate() (ServerConfig, error) {
 	return cfg, nil
 }
 
-// isTypedNil reports whether a Store is a nil pointer, or such like, in an interface that is not nil.
-func isTypedNil(store session.Store) bool {
-	switch v := reflect.ValueOf(store); v.Kind() {
+// isNil reports whether an interface is nil, or has a nil pointer, or such like, inside.
+func isNil(x any) bool {
+	switch v := reflect.ValueOf(x); v.Kind() {
+	case reflect.Invalid:
+		return true
 	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Chan, reflect.Slice:
 		return v.IsNil()
 	}
