@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sessioncache/sessioncache/interop/parts"
 )
 
 // serveHTTP answers every request with whether its connection resumed, and closes the connection.
@@ -34,6 +36,7 @@ func (w *world) serveHTTP(cfg *tls.Config) (addr string) {
 // With TLS 1.2, Debian's curl asks for no ticket (SSL_OP_NO_TICKET) and so resumes with no Go server: it is
 // to fare as on stock tickets.
 func TestCurlResumes(t *testing.T) {
+	parts.Need(t, "curl")
 	for _, tt := range []struct {
 		version string
 		flags   []string

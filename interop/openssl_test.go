@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sessioncache/sessioncache/interop/parts"
 )
 
 // serve greets every client and hangs up, until the listener is closed.
@@ -47,6 +49,7 @@ func (w *world) sClient(l net.Listener, args ...string) (fresh, reused int) {
 }
 
 func TestOpenSSLResumesASessionFromAFile(t *testing.T) {
+	parts.Need(t, "openssl")
 	for flag := range versions {
 		for _, mutual := range []bool{false, true} {
 			name, args := flag, []string{"-" + flag}
@@ -75,6 +78,7 @@ func TestOpenSSLResumesASessionFromAFile(t *testing.T) {
 // With TLS 1.3, s_client -reconnect hangs up before it has read a ticket, whoever the server is: the same
 // run on stock tickets says so. -sess_out and -sess_in above read first.
 func TestOpenSSLReconnectResumes(t *testing.T) {
+	parts.Need(t, "openssl")
 	for flag, want := range map[string]int{"tls1_2": 5, "tls1_3": 0} {
 		t.Run(flag, func(t *testing.T) {
 			w := newWorld(t)

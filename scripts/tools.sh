@@ -1,14 +1,29 @@
 #!/usr/bin/env bash
 # Finds what the tests need on this machine, or installs it where it may: as root, with apt-get.
 # With the argument bench: what the comparisons with other caches need, too.
+# SKIP="otp nginx" leaves parts out; interop/parts has the same list and skips their tests.
 set -euo pipefail
 for=${1:-test}
 
+parts='curl nginx openssl otp'
+read -ra skip <<<"$(tr ',\n\t' '   ' <<<"${SKIP:-}")"
+for part in "${skip[@]}"; do
+	case " $parts " in
+	*" $part "*) ;;
+	*)
+		echo "tools: SKIP names \"$part\"; the parts are ${parts// /, }" >&2
+		exit 1
+		;;
+	esac
+done
+[ ${#skip[@]} -eq 0 ] || echo "skipped  ${skip[*]} (SKIP): their tests do not run"
+
 missing=() # Debian packages
 
-# need WHAT PACKAGE... -- PROBE...: PROBE succeeds where WHAT is usable.
+# need [PART:]WHAT PACKAGE... -- PROBE...: PROBE succeeds where WHAT is usable.
 need() {
-	local what=$1 packages=()
+	local what=${1#*:} part=${1%%:*} packages=()
+	case " ${skip[*]} " in *" $part "*) return ;; esac
 	shift
 	while [ "$1" != -- ]; do
 		packages+=("$1")
@@ -35,17 +50,26 @@ check() {
 	need go golang-go -- command -v go
 	need make make -- command -v make
 	need 'gcc with libc headers, for the race detector' gcc libc6-dev -- compiles_c
-	need 'openssl, for interop' openssl -- command -v openssl
-	need 'curl, for interop' curl -- command -v curl
-	need 'nginx, for interop' nginx-light -- env PATH="$PATH:/usr/sbin" nginx -v
-	need 'Erlang/OTP with ssl' erlang-base erlang-ssl -- runs_erlang ssl
-	need EUnit erlang-eunit erlang-dev -- has_eunit
-	need rebar3 rebar3 -- command -v rebar3
+	need 'openssl:openssl, for interop' openssl -- command -v openssl
+	need 'curl:curl, for interop' curl -- command -v curl
+	need 'nginx:nginx, for interop' nginx-light -- env PATH="$PATH:/usr/sbin" nginx -v
+	need 'otp:Erlang/OTP with ssl' erlang-base erlang-ssl -- runs_erlang ssl
+	need otp:EUnit erlang-eunit erlang-dev -- has_eunit
 	if [ "$for" = bench ]; then
 		need 'escript, for the session store of Erlang/OTP' erlang-base erlang-ssl -- erl -noshell -eval '{module, _} = code:load_file(ssl_client_session_cache_db), halt().'
 		need valgrind valgrind -- command -v valgrind
 	fi
 	# Servers that later parts test against go here: need redis-server redis-server -- command -v redis-server
+}
+
+# announce says what apt-get is about to install, and how much that is.
+announce() {
+	LC_ALL=C apt-get install --assume-no --no-install-recommends "$@" 2>/dev/null |
+		awk '/^The following/ { list = /NEW packages|upgraded/; if (list) print "tools: " $0; next }
+			/^ / { if (list) print "tools:" $0; next }
+			{ list = 0 }
+			/^(Need to get|After this operation)/ { print "tools: " $0 }' || true # it was told to answer no
+	echo 'tools: SKIP="PART …" leaves out parts:' "${parts// /, }"
 }
 
 check
@@ -55,6 +79,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 		exit 1
 	fi
 	apt-get update -q
+	announce "${missing[@]}"
 	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 	check
 	if [ ${#missing[@]} -gt 0 ]; then

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
-	"time"
 )
 
 // noisy starts the port program with small bounds and writes noise to it, which stays open. It
@@ -42,9 +41,9 @@ func noisy(t *testing.T, program string, noise io.Reader) (*exec.Cmd, *io.PipeRe
 	return cmd, stdout
 }
 
-// Whatever comes in, the owner hears of it within a second, also where the noise could still
-// become a frame.
-func TestProgramAnswersNoiseWithinASecond(t *testing.T) {
+// Whatever comes in, the owner hears of it, also where the noise could still become a frame. How
+// soon, internal/otpport tests in virtual time.
+func TestProgramAnswersNoise(t *testing.T) {
 	program := build(t)
 	random := rand.NewChaCha8([32]byte{7})
 	noises := map[string][]byte{"one byte": {1}, "almost a length": {0, 0, 1}, "a length": {0, 0, 0, 9}, "half a frame": []byte("\x00\x00\x00\x20abc")}
@@ -56,16 +55,11 @@ func TestProgramAnswersNoiseWithinASecond(t *testing.T) {
 	for name, noise := range noises {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			began := time.Now()
 			cmd, stdout := noisy(t, program, bytes.NewReader(noise))
 			var head [14]byte
 			_, err := io.ReadFull(stdout, head[:])
-			took := time.Since(began)
 			if err != nil || head[4] != 1 || head[5] != 3 {
 				t.Errorf("answer %x, error %v, exit %v; want an error frame", head, err, cmd.ProcessState)
-			}
-			if took > time.Second {
-				t.Errorf("the answer took %v; want at most 1s", took)
 			}
 			io.Copy(io.Discard, stdout)
 			if code := cmd.ProcessState.ExitCode(); code != 1 {

@@ -7,7 +7,8 @@
 -define(CB, sessioncache_session_cb).
 -define(LIB, sessioncache_test_lib).
 %% Each test has a process: its caches end with it.
--define(TEST(Seconds, Body), {timeout, Seconds, {spawn, fun() -> Body end}}).
+%% The limit is for what hangs: a slow machine may take ten times as long as this one.
+-define(TEST(Seconds, Body), {timeout, 10 * (Seconds), {spawn, fun() -> Body end}}).
 
 %% The flow of OTP's ssl_session_cache_api_SUITE, for both roles and their keys.
 both_roles_have_a_cache_of_their_own_test_() ->
