@@ -56,8 +56,14 @@ define unit
 go test -timeout 0 $$([ "$$module" = . ] || echo -count=1) ./...
 endef
 
+# go test is silent until a package has ended, so what it runs is shown every BEAT seconds.
+BEAT := 20
 define race
 if [ "$$module" = . ]; then packages='$(RACE)'; else packages=./...; fi; \
+me=$$BASHPID; ( while sleep $(BEAT) && kill -0 $$me; do \
+	printf '   after %d s: %s\n' "$$((SECONDS - start))" \
+		"$$(ps -o comm= --ppid "$$(pgrep -d, -xP $$me go)" | sort | uniq | tr '\n' ' ')"; \
+done 2>/dev/null ) & beat=$$!; trap 'kill $$beat' EXIT; \
 go test -timeout 0 -race -count=1 $$packages
 endef
 
