@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +23,20 @@ type retainValue [1024]byte // no small object, which would share its memory wit
 // A retainCache is a cache of one partial key whose values are watched.
 type retainCache struct {
 	*Cache[*retainValue]
-	keys    []Key
-	values  []weak.Pointer[retainValue]
+	keys   []Key
+	values []weak.Pointer[retainValue]
+
+	mu      sync.Mutex
 	removed []Removal[*retainValue] // by OnRemove
+}
+
+// reports returns what OnRemove has been told, and forgets it.
+func (r *retainCache) reports() []Removal[*retainValue] {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reports := r.removed
+	r.removed = nil
+	return reports
 }
 
 func newRetainCache(t *testing.T, cfg Config[*retainValue], partial string) *retainCache {
@@ -32,7 +44,11 @@ func newRetainCache(t *testing.T, cfg Config[*retainValue], partial string) *ret
 	r := &retainCache{}
 	cfg.TTL = time.Hour
 	cfg.MaxSessions = retainSessions
-	cfg.OnRemove = func(rem Removal[*retainValue]) { r.removed = append(r.removed, rem) }
+	cfg.OnRemove = func(rem Removal[*retainValue]) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.removed = append(r.removed, rem)
+	}
 	r.Cache = NewForTest(cfg, 1, HashGood)
 	for i := range retainSessions {
 		k, v := Key{partial, fmt.Sprintf("%032d", i)}, new(retainValue)
@@ -92,7 +108,7 @@ var handOuts = map[string]func(r *retainCache, nth int) Key{
 	"OnRemove": func(r *retainCache, nth int) Key {
 		r.Delete(r.keys[nth])
 		synctest.Wait()
-		return r.removed[0].Key
+		return r.reports()[0].Key
 	},
 }
 
@@ -181,7 +197,7 @@ func TestAKeyThatWasHandedOutKeepsOneEntryAtMost(t *testing.T) {
 						}
 						remove(t, r)
 						synctest.Wait()
-						r.removed = nil
+						r.reports()
 						if n := r.alive(len(kept)); n > len(kept) {
 							t.Errorf("%d keys keep %d sessions of %d alive", len(kept), n, retainSessions)
 						}
@@ -211,14 +227,14 @@ func TestALoopKeepsNothingThatItHasNotComeTo(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		r.removed = nil
+		r.reports()
 		if n := r.alive(2); n > 2 {
 			t.Errorf("a loop that has not ended keeps %d of 500 sessions that came and went behind it", n)
 		}
 		r.Clear()
 		stop()
 		synctest.Wait()
-		r.removed = nil
+		r.reports()
 		r.values = first
 		if n := r.alive(1); n > 1 {
 			t.Errorf("a key from a loop that has ended keeps %d sessions", n)
