@@ -14,7 +14,7 @@ func smallStores(t *testing.T, places int, f func(t *testing.T, store *smallStor
 	}
 }
 
-// of returns the Config of a further process that shares the Store and the secrets of w.
+// elsewhere returns a further process for the Config of w, and the Config there.
 func (w *world) elsewhere(cfg ServerConfig) (*Server, *tls.Config) {
 	w.t.Helper()
 	other := newServer(w.t, cfg)
@@ -120,4 +120,35 @@ func TestRepeatedClientHellosEvictNoConfirmedSession(t *testing.T) {
 			t.Errorf("the Store has evicted %d; want none", evicted)
 		}
 	})
+}
+
+// A sealed ticket holds what a handle does: its Store must say that it is not revoked. One that was issued because the
+// Store failed is for when it fails.
+func TestSealedTicketsResumeOnlyWhileTheStoreAnswers(t *testing.T) {
+	small := &smallStore{}
+	store := &faulty{Store: small}
+	k := ring(t, secret(1))
+	w := newWorld(t, ServerConfig{Store: store, Keyring: k, Budget: long})
+	m := capture(t, w, w.client(tls.VersionTLS13))
+	sealed := w.wrapped(m)
+	store.set(down)
+	w.wantMiss("sealed, and the Store is down", sealed, m, MissStoreError)
+	if w.unwrapped(w.wrapped(m), m) == nil {
+		t.Error("a ticket of while the Store is down does not resume then")
+	}
+	store.set(nil)
+	if w.unwrapped(sealed, m) == nil {
+		t.Error("a sealed ticket does not resume when the Store answers again")
+	}
+	there, server := w.elsewhere(ServerConfig{Keyring: k})
+	local := &world{t: t, ca: w.ca, server: server, Server: there}
+	local.wantMiss("in a process without the Store", sealed, m, MissGone)
+	st := w.Stats()
+	if st.Sealed != 1 || st.FoundSealed != 1 || st.Fallback != 1 || st.FoundFallback != 1 || st.Stored != 0 {
+		t.Errorf("stats: %+v; want 1 sealed and 1 fallback ticket, each found once, and none stored", st)
+	}
+	m.cs.HandshakeComplete = true // as of QUIC, whose tickets come after the client's Finished
+	if _, _, err := k.openHandle(w.wrapped(m)); err != nil {
+		t.Errorf("the ticket of a finished handshake is no handle: %v", err)
+	}
 }

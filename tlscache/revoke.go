@@ -10,9 +10,10 @@ import (
 )
 
 // RevokePrincipal ends the sessions of a principal, as ServerConfig.Principal names it: the stored ones,
-// those being stored, whatever descends from them, and fallback tickets. When it returns, this
-// process resumes none of them. With a Store that is not Local, no process that shares it does on a
-// handshake that begins later; one that had read the watermarks from the Store already may.
+// those being stored, whatever descends from them, and tickets that are sealed records. When it returns, this
+// process resumes none of them. With a Store that is not Local, no process that shares it does whose
+// lookups begin later; one that had read the watermarks from the Store already may. While the
+// Server lives, it looks once a minute whether the Store still has the revocation and writes it again.
 // Live connections stay open, and tickets of hooks that the configuration had before are not
 // known to the Server. First deny the principal a full handshake, then revoke.
 //
@@ -20,7 +21,7 @@ import (
 // more within a week, the oldest end all sessions that are as old.
 //
 // It returns when ctx is done, also if the Store ignores that. An error says that the Store did not take it, as
-// far as is known: this process heeds it nevertheless, others may not.
+// far as is known: this process heeds it nevertheless, others once it could be written.
 func (s *Server) RevokePrincipal(ctx context.Context, principal string) error {
 	if principal == "" {
 		return errors.New("tlscache: RevokePrincipal of an empty principal; RevokeAll ends all sessions")

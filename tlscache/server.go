@@ -30,7 +30,8 @@ type ServerConfig struct {
 	// Store keeps the sessions. Nil means a session.Memory of the Server's own. A Store that is
 	// session.Local gets live sessions and is called directly; every other gets them sealed
 	// and is called under the Budget, with one lookup for the session and one for
-	// each of three watermarks (see RevokePrincipal) on each resumption. The Server does not
+	// each of three watermarks (see RevokePrincipal) on each resumption. It gets no session of a client that
+	// has shown no more than a ClientHello: see MaxUnconfirmed. The Server does not
 	// close a Store that it was given.
 	Store session.Store
 
@@ -222,7 +223,7 @@ func orDefault[T comparable](v, zero T) T {
 // Close ends the Server and the Store that it made itself, if any. The hooks stay in the
 // configurations and do no harm: no session of the Server is resumed any more, and new tickets
 // come from the hooks that the configuration had before, or lead nowhere. Handshakes may be
-// under way. Close may be called twice; it always returns nil.
+// under way. Revocations are not written to the Store again. Close may be called twice; it always returns nil.
 func (s *Server) Close() error {
 	if s.isZero() || s.closed.Swap(true) {
 		return nil

@@ -105,15 +105,3 @@ func (s *smallStore) size() (n, evicted int) {
 	defer s.mu.Unlock()
 	return s.mu.order.Len(), s.mu.evicted
 }
-
-// marks returns how many of them are not sessions.
-func (s *smallStore) marks() (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for key := range s.mu.of {
-		if key.Partial == watermarkPartial {
-			n++
-		}
-	}
-	return n
-}
