@@ -135,9 +135,12 @@ func TestWatermarksThatTheStoreLosesAreWrittenAgain(t *testing.T) {
 		}
 		w.wantMiss("revoked elsewhere, and the Store lost it", ticket, m, MissRevoked)
 		time.Sleep(7*24*time.Hour + time.Hour)
-		if n := len(other.publisher.mu.of); n != 0 || other.publisher.mu.timer != nil {
+		p := &other.publisher
+		p.mu.Lock()
+		if n := len(p.mu.of); n != 0 || p.mu.timer != nil {
 			t.Errorf("%d watermarks are kept in the Store after a week; want none, and no timer", n)
 		}
+		p.mu.Unlock()
 		other.Close()
 	})
 }

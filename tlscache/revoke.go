@@ -51,8 +51,6 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 	marks.raise(w, s.keyring.clock.stamp())
 	set := s.keyring.set.Load()
 	swept, err := s.tell(ctx, w, set)
-	// Once more, for what was being stored while the Store was asked: it is not to resume either.
-	marks.raise(w, s.keyring.clock.stamp(), swept...)
 	if err != nil {
 		set = nil
 	}
@@ -63,6 +61,8 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 			other.publish(w, nil)
 		}
 	})
+	// Once more, and last, for what was being stored while the Store was asked: it is not to resume either.
+	marks.raise(w, s.keyring.clock.stamp(), swept...)
 	return err
 }
 
