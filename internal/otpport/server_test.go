@@ -140,7 +140,7 @@ func TestMalformedFramesAreAnsweredAndNothingIsLost(t *testing.T) {
 		fault(10, codeBody, "body has 1 bytes; want none"),
 		fault(11, codeBody, errShort.Error()),
 		fault(0, codeLength, "frame is longer than 262144 bytes"),
-		fault(12, codeRefused, "fastcache: part of the key is longer than 64 KiB"),
+		fault(12, codeRefused, fmt.Sprintf("fastcache: part of the key is longer than 64 KiB: Partial has %d bytes; want at most %d", len(longPart), 64<<10)),
 		{statusOK, 13, "kept"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(answer{})); diff != "" || err != nil {
