@@ -106,7 +106,7 @@ func (o *offer) vouch(r *record) MissReason {
 	}
 	// No earlier than its client proved who it is, nor than its life began.
 	issued := max(r.auth.wall, r.expires.wall-int64(s.cfg.TTL))
-	if !seen.covers(issued, o.at.wall) {
+	if !seen.covers(issued) {
 		return MissGone
 	}
 	return 0

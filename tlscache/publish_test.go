@@ -272,3 +272,22 @@ func TestWatermarksAreWrittenAgainABoundedNumberAtATime(t *testing.T) {
 }
 
 var _ session.Store = (*smallStore)(nil)
+
+// A ticket of the longest life resumes to its end, though the witness is written again meanwhile.
+func TestAWitnessThatIsWrittenAgainCoversWhatItDidBefore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, ServerConfig{Store: &smallStore{}, Keyring: ring(t, secret(1)), TTL: session.MaxTTL})
+		defer w.Close()
+		first := w.client(tls.VersionTLS13)
+		w.want("first", first, false)
+		first.ClientSessionCache = keepGet{first.ClientSessionCache}
+		for range 6 {
+			time.Sleep(24 * time.Hour)
+			w.want("another, which sees to the witness", w.client(tls.VersionTLS13), false)
+			w.want("a sealed ticket", first, true)
+		}
+		if n := w.Stats().Store.Lost; n != 0 {
+			t.Errorf("%d lost; want 0", n)
+		}
+	})
+}

@@ -19,21 +19,17 @@ type witness struct {
 }
 
 const (
-	// witnessAge is how old a witness gets before it is written again, with the same since. It shows
-	// that the Store keeps things for that long.
+	// witnessAge is how old a witness gets before it is written again, with the same since. So a Store that
+	// cuts lives to less shows it, one that cuts them to more does not.
 	witnessAge = session.MaxTTL / 2
 
 	// witnessEvery is how often a process that issues handles alone looks for the witness.
 	witnessEvery = maxSkew
 )
 
-// covers reports whether a Store with this witness has at now whatever was written since the time issued.
-// A witness may be younger by as much as clocks may differ. One that is written again shows nothing
-// of losses before, but those of a Store that cuts lives to less than witnessAge.
-func (w witness) covers(issued, now int64) bool {
-	latest := issued + int64(maxSkew)
-	return w.since != 0 && w.since <= latest && (now-issued <= int64(witnessAge) || w.wrote <= latest)
-}
+// covers reports whether a Store with this witness has whatever was written since the time issued.
+// A witness may be younger by as much as clocks may differ.
+func (w witness) covers(issued int64) bool { return w.since != 0 && w.since <= issued+int64(maxSkew) }
 
 func witnessName(k *keys) name { return k.name(sealWitness) }
 
