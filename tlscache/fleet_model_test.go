@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,27 +20,27 @@ import (
 // A moodyStore is one elsewhere that fails while a test says so.
 type moodyStore struct {
 	session.Store
-	fails bool
+	fails atomic.Bool
 }
 
 var errMoody = errors.New("the store is in a mood")
 
 func (s *moodyStore) Lookup(ctx context.Context, key session.Key) ([]byte, error) {
-	if s.fails {
+	if s.fails.Load() {
 		return nil, errMoody
 	}
 	return s.Store.Lookup(ctx, key)
 }
 
 func (s *moodyStore) Take(ctx context.Context, key session.Key) ([]byte, error) {
-	if s.fails {
+	if s.fails.Load() {
 		return nil, errMoody
 	}
 	return s.Store.Take(ctx, key)
 }
 
 func (s *moodyStore) Update(ctx context.Context, key session.Key, sealed []byte, ttl time.Duration) error {
-	if s.fails {
+	if s.fails.Load() {
 		return errMoody
 	}
 	return s.Store.Update(ctx, key, sealed, ttl)
@@ -138,12 +139,19 @@ func (s *fleetSession) things() []watermark {
 	return of
 }
 
+// forget closes the breaker: one that opens is another test's.
+func (b *breaker) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.open, b.mu.calls, b.mu.failed = false, 0, 0
+}
+
 // on returns the moment of a session's connection at a process.
 func (f *fleet) on(p *process, server, principal string) moment {
 	m := f.moment
 	m.cs.ServerName = server
 	p.principal = principal
-	p.guard = newGuard(DefaultMaxInFlight) // a breaker that opens is another test's
+	p.guard.breaker.forget()
 	return m
 }
 
@@ -158,7 +166,7 @@ func (f *fleet) issue(p *process, server, principal string) {
 func (f *fleet) keep(p *process, s *fleetSession) {
 	if f.local {
 		s.home = p
-	} else if f.store.fails {
+	} else if f.store.fails.Load() {
 		return // its ticket is a fallback, which other tests look at
 	}
 	f.issued = append(f.issued, s)
@@ -169,7 +177,7 @@ func (f *fleet) keep(p *process, s *fleetSession) {
 // under the name of another secret, or sealed under one that this process has or has not.
 func (f *fleet) verdict(p *process, s *fleetSession) (refused, certain bool) {
 	now := f.clock.read().wall
-	if !slices.Contains(p.secrets, s.secret) || now >= s.expires || s.lost || s.home != nil && s.home != p || !f.local && f.store.fails {
+	if !slices.Contains(p.secrets, s.secret) || now >= s.expires || s.lost || s.home != nil && s.home != p || !f.local && f.store.fails.Load() {
 		return true, true
 	}
 	if s.principal != "" && now-s.proved >= int64(DefaultMaxAuthAge) {
@@ -222,13 +230,13 @@ func (f *fleet) resume(rt *rapid.T, p *process, s *fleetSession) {
 
 func (f *fleet) revoke(rt *rapid.T, p *process, of watermark, do func(*Server) error) {
 	at := f.tick()
-	p.guard = newGuard(DefaultMaxInFlight)
-	if err := do(p.Server); (err != nil) != (!f.local && f.store.fails) {
+	p.guard.breaker.forget()
+	if err := do(p.Server); (err != nil) != (!f.local && f.store.fails.Load()) {
 		rt.Fatalf("revoking = %v; want an error exactly if the Store fails", err)
 	}
 	f.ever[of] = at
 	p.known[of] = at
-	if f.local || f.store.fails {
+	if f.local || f.store.fails.Load() {
 		return
 	}
 	for _, id := range p.secrets {
@@ -261,9 +269,6 @@ func TestRevocationsInAFleetAreAsAReferenceSays(t *testing.T) {
 	plain := &tls.Config{Certificates: w.server.Certificates}
 	for name, local := range map[string]bool{"memory": true, "a Store": false} {
 		t.Run(name, func(t *testing.T) {
-			if raced && !local {
-				t.Skip("the test changes guards and the Store while Servers publish in their own time")
-			}
 			rapid.Check(t, func(rt *rapid.T) {
 				f := &fleet{outer: t, moment: m, server: plain, local: local, clock: new(testClock),
 					ever: map[watermark]int{}, written: map[place]writing{}}
@@ -331,7 +336,7 @@ func (f *fleet) actions() map[string]func(*rapid.T) {
 	if f.local {
 		return acts
 	}
-	acts["the Store fails, or works again"] = func(*rapid.T) { f.store.fails = !f.store.fails }
+	acts["the Store fails, or works again"] = func(*rapid.T) { f.store.fails.Store(!f.store.fails.Load()) }
 	acts["the Store loses a watermark"] = func(rt *rapid.T) {
 		if at, ok := f.somewhere(rt); ok {
 			delete(f.written, at)

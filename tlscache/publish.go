@@ -63,7 +63,7 @@ func (s *Server) publish(w watermark, set *keySet) {
 	added := &publication{w, at, set}
 	p.mu.of[w] = added
 	p.queueLocked(added)
-	if len(p.mu.queue) > maxMarksNow { // that many are not known in this process either
+	if len(p.mu.queue) > s.keyring.marks.limit { // that many are not known in this process either
 		p.forgetLocked(p.mu.queue[0])
 		p.mu.queue = p.mu.queue[1:]
 	}

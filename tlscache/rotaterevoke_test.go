@@ -80,10 +80,9 @@ func TestWatermarksThatTheStoreLosesStayKnown(t *testing.T) {
 }
 
 func TestMarksAreBoundedAndFoldToTheSafeSide(t *testing.T) {
-	defer func(n int) { maxMarksNow = n }(maxMarksNow)
-	maxMarksNow = 8
 	principal := "first"
 	w := newWorld(t, ServerConfig{Principal: func(tls.ConnectionState) string { return principal }})
+	w.keyring.marks.limit = 8
 	m := capture(t, w, w.client(tls.VersionTLS13))
 	ticket := w.wrapped(m)
 	for i := range 100 {

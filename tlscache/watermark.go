@@ -47,6 +47,7 @@ func (w watermark) name(k namer) name { return k.name(w.kind, []byte(w.thing)) }
 // watermarks are the revocations that this process knows, safe for concurrent use.
 type watermarks struct {
 	clock *clock
+	limit int         // of how many there are: maxMarks, but for tests
 	some  atomic.Bool // whether any was ever set: until then nobody looks
 	of    *xsync.MapOf[watermark, *mark]
 	named *xsync.MapOf[name, *mark] // those whose sessions were swept out of a Store
@@ -85,7 +86,7 @@ type markTimes struct {
 }
 
 func newWatermarks(c *clock) *watermarks {
-	return &watermarks{clock: c, of: xsync.NewMapOf[watermark, *mark](), named: xsync.NewMapOf[name, *mark]()}
+	return &watermarks{clock: c, limit: maxMarks, of: xsync.NewMapOf[watermark, *mark](), named: xsync.NewMapOf[name, *mark]()}
 }
 
 // raise sets a watermark of this process unless it stands higher already, and lets names lead to it.
@@ -166,7 +167,7 @@ func (w *watermarks) pruneLocked(now int64) {
 	for m := w.mu.oldest; m != nil && m.raised < now-int64(markLife); m = w.mu.oldest {
 		w.forgetLocked(m)
 	}
-	for w.mu.n > maxMarksNow {
+	for w.mu.n > w.limit {
 		m := w.mu.oldest
 		if m.watermark == everything {
 			m = m.newer
@@ -193,9 +194,6 @@ func (w *watermarks) pruneLocked(now int64) {
 		w.forgetLocked(m)
 	}
 }
-
-// maxMarksNow is maxMarks, but for tests.
-var maxMarksNow = maxMarks
 
 func (w *watermarks) linkLocked(m *mark) {
 	m.older, m.newer = w.mu.newest, nil

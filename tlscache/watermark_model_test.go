@@ -36,8 +36,8 @@ func (w *watermarks) check() error {
 		return fmt.Errorf("the newest mark is not the last of the list")
 	case n != w.mu.n || n != w.of.Size():
 		return fmt.Errorf("the list has %d marks, its count is %d, the map has %d", n, w.mu.n, w.of.Size())
-	case n > maxMarksNow:
-		return fmt.Errorf("%d marks; want at most %d", n, maxMarksNow)
+	case n > w.limit:
+		return fmt.Errorf("%d marks; want at most %d", n, w.limit)
 	case names != w.named.Size():
 		return fmt.Errorf("%d names lead to marks of the list, of %d", names, w.named.Size())
 	case n > 0 && !w.some.Load():
@@ -62,7 +62,7 @@ func (p plainMarks) find(of watermark) int {
 }
 
 // raise notes a revocation, forgets what is older than any session and folds what is too much.
-func (p *plainMarks) raise(of watermark, now int64, f func(*plainMark)) {
+func (p *plainMarks) raise(of watermark, now int64, limit int, f func(*plainMark)) {
 	at := &plainMark{of: of}
 	if i := p.find(of); i >= 0 {
 		at = (*p)[i]
@@ -72,7 +72,7 @@ func (p *plainMarks) raise(of watermark, now int64, f func(*plainMark)) {
 	at.raised = now
 	*p = append(*p, at)
 	*p = slices.DeleteFunc(*p, func(m *plainMark) bool { return m.raised < now-int64(markLife) })
-	for len(*p) > maxMarksNow {
+	for len(*p) > limit {
 		i := 0
 		if (*p)[0].of == everything {
 			i = 1
@@ -121,13 +121,12 @@ var modelThings = []watermark{
 // all revocations says so. Times are few, so that many are equal, and they come in any order, as they do
 // from processes whose clocks differ.
 func TestWatermarksAnswerAsAPlainListDoes(t *testing.T) {
-	defer func(n int) { maxMarksNow = n }(maxMarksNow)
 	rapid.Check(t, func(rt *rapid.T) {
-		maxMarksNow = rapid.SampledFrom([]int{2, 3, 100}).Draw(rt, "bound")
 		c := new(testClock)
 		c.stop()
 		now := c.read
 		w := newWatermarks(&clock{source: now})
+		w.limit = rapid.SampledFrom([]int{2, 3, 100}).Draw(rt, "bound")
 		var ref plainMarks
 		thing := rapid.SampledFrom(modelThings)
 		// A time is a little before now, so that sessions of many ages meet marks of many ages.
@@ -141,13 +140,13 @@ func TestWatermarksAnswerAsAPlainListDoes(t *testing.T) {
 				of, to := thing.Draw(rt, "of"), moment(rt)
 				under := rapid.Byte().Draw(rt, "secret") % 3 // a name is of one thing
 				w.raise(of, to, name{byte(slices.Index(modelThings, of)), under})
-				ref.raise(of, now().order, func(m *plainMark) { m.own = append(m.own, to) })
+				ref.raise(of, now().order, w.limit, func(m *plainMark) { m.own = append(m.own, to) })
 			},
 			"told by a Store": func(rt *rapid.T) {
 				of, at := thing.Draw(rt, "of"), moment(rt).wall
 				// What stands as high already changes nothing, not even its place in the order.
 				if i := ref.find(of); i < 0 || !slices.ContainsFunc(ref[i].told, func(o int64) bool { return o >= at }) {
-					ref.raise(of, now().order, func(m *plainMark) { m.told = append(m.told, at) })
+					ref.raise(of, now().order, w.limit, func(m *plainMark) { m.told = append(m.told, at) })
 				}
 				w.adopt(of, told{at: at})
 			},

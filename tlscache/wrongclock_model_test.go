@@ -32,7 +32,9 @@ func TestRevocationsHoldHoweverOftenTheWallClockIsSet(t *testing.T) {
 				case "a Store":
 					cfg.Store = remote{memory}
 				case "fallback tickets":
-					cfg.Store = &moodyStore{Store: memory, fails: true}
+					store := &moodyStore{Store: memory}
+					store.fails.Store(true)
+					cfg.Store = store
 				}
 				s, err := NewServer(cfg)
 				if err != nil {
