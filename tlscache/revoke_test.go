@@ -31,42 +31,42 @@ func stores(t *testing.T, f func(t *testing.T, cfg ServerConfig)) {
 	})
 }
 
-// A sweptMemory and a sweptElsewhere tell when a revocation frees the sessions of its principal. That is the
-// last that it asks of a Store.
+// A sweptMemory and a sweptElsewhere tell when a revocation has freed the sessions of its principal. That is
+// the last that it asks of a Store.
 type sweptMemory struct {
 	*session.Memory
-	sweeping func()
+	swept func()
 }
 
 func (s *sweptMemory) DeletePartial(ctx context.Context, partial string) (int, error) {
-	s.sweeping()
+	defer s.swept()
 	return s.Memory.DeletePartial(ctx, partial)
 }
 
 type sweptElsewhere struct {
 	session.Indexed
-	sweeping func()
+	swept func()
 }
 
 func (s *sweptElsewhere) DeletePartial(ctx context.Context, partial string) (int, error) {
-	s.sweeping()
+	defer s.swept()
 	return s.Indexed.DeletePartial(ctx, partial)
 }
 
 func TestRevokePrincipalEndsStoredSessionsThoseBeingStoredAndTheirDescendants(t *testing.T) {
-	kinds := map[string]func(m *session.Memory, sweeping func()) session.Store{
-		"memory": func(m *session.Memory, sweeping func()) session.Store { return &sweptMemory{m, sweeping} },
-		"remote": func(m *session.Memory, sweeping func()) session.Store { return &sweptElsewhere{m, sweeping} },
+	kinds := map[string]func(m *session.Memory, swept func()) session.Store{
+		"memory": func(m *session.Memory, swept func()) session.Store { return &sweptMemory{m, swept} },
+		"remote": func(m *session.Memory, swept func()) session.Store { return &sweptElsewhere{m, swept} },
 	}
 	for kind, store := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			versions(t, func(t *testing.T, version uint16) {
-				// While the revocation sweeps, it waits until enough sessions have been stored. What was stored
+				// The revocation has swept, and waits until enough sessions have been stored since. What is stored
 				// after that may be newer than the revocation.
-				var swept atomic.Bool
+				var over atomic.Bool
 				enough := make(chan struct{})
 				w := newWorld(t, ServerConfig{Keyring: ring(t, secret(1)), Budget: long,
-					Store: store(newMemory(t, session.MemoryConfig{}), func() { <-enough; swept.Store(true) })})
+					Store: store(newMemory(t, session.MemoryConfig{}), func() { <-enough; over.Store(true) })})
 				mutual(w.ca)(w.server)
 				if err := w.Install(w.server); err != nil {
 					t.Fatal(err)
@@ -92,7 +92,7 @@ func TestRevokePrincipalEndsStoredSessionsThoseBeingStoredAndTheirDescendants(t 
 				var storing sync.WaitGroup
 				for range 4 {
 					storing.Go(func() {
-						for !swept.Load() {
+						for !over.Load() {
 							c := w.mtls(version, mine)
 							for range 2 {
 								if _, _, err := connect(w.server, c); err != nil {
@@ -100,7 +100,7 @@ func TestRevokePrincipalEndsStoredSessionsThoseBeingStoredAndTheirDescendants(t 
 								}
 							}
 							mu.Lock()
-							if !swept.Load() && len(meanwhile) < n {
+							if !over.Load() && len(meanwhile) < n {
 								if meanwhile = append(meanwhile, c); len(meanwhile) == n {
 									close(enough)
 								}
