@@ -160,7 +160,8 @@ type Client struct {
 		config *tls.Config // never changed: each connection gets a clone
 		scope  string
 	}
-	closed atomic.Bool
+	flushes atomic.Uint64 // that have begun
+	closed  atomic.Bool
 }
 
 var (
@@ -290,6 +291,7 @@ func (c *Client) View(scope string) tls.ClientSessionCache {
 // at most ten seconds.
 func (c *Client) FlushHost(host string) {
 	if name := normalName(host); name != "" && !c.isZero() {
+		c.flushes.Add(1) // first: a dial under way gives no ticket back from now on
 		c.pool.flush(name)
 	}
 }
@@ -297,6 +299,7 @@ func (c *Client) FlushHost(host string) {
 // Flush removes all tickets, as FlushHost does; from a Store those that the Keyring opens.
 func (c *Client) Flush() {
 	if !c.isZero() {
+		c.flushes.Add(1)
 		c.pool.flushAll()
 	}
 }

@@ -248,3 +248,15 @@ func labelOf(t testing.TB, cache tls.ClientSessionCache, name string) string {
 	}
 	return string(label)
 }
+
+// newFakeTicket returns a ticket that a Client's pool may hold.
+func newFakeTicket(t testing.TB, c *Client, f fakeTicket) *ticket {
+	t.Helper()
+	made, _ := newTicket(f.state(t), c.clock.read(), maxLife13, c.families)
+	if made == nil {
+		t.Fatal("newTicket refuses a ticket that came just now")
+	}
+	return made
+}
+
+func always() bool { return true }

@@ -69,6 +69,7 @@ type dialView struct {
 
 	offered     *ticket
 	key         string // of the offered ticket: name or endpoint
+	flushes     uint64 // of the Client, before it was taken
 	struck      bool   // crypto/tls has refused it, or the handshake failed
 	established bool   // the peer was verified
 	resumed     bool
@@ -85,6 +86,7 @@ func (c *Client) newDialView(serverName string, addr net.Addr) *dialView {
 // Get hands out a ticket for this connection.
 func (d *dialView) Get(string) (*tls.ClientSessionState, bool) {
 	now := d.client.now(d.client.dial.config.Time)
+	d.flushes = d.client.flushes.Load()
 	t, why := d.client.pool.take(d.endpoint, now)
 	d.key = d.endpoint
 	if t == nil && !d.client.cfg.SingleUse {
@@ -143,7 +145,7 @@ func (d *dialView) done(ctx context.Context, err error) {
 		// be recognised, though, and what single use promises is that it is not.
 		c.stats.failed.Add(1)
 		if !c.cfg.SingleUse && d.key == d.endpoint {
-			c.pool.giveBack(d.key, d.offered)
+			c.pool.giveBack(d.key, d.offered, func() bool { return c.flushes.Load() == d.flushes })
 		}
 	case d.struck && err == nil:
 		// No handshake failed: crypto/tls did not offer it, and never will.

@@ -227,6 +227,41 @@ func TestACancelledDialGivesItsTicketBack(t *testing.T) {
 	}
 }
 
+// What was flushed while a dial had it does not come back with the dial's end, whichever comes first: the end or
+// the flush's pass over the tickets.
+func TestAFlushedTicketIsNotGivenBack(t *testing.T) {
+	for what, flush := range map[string]func(*Client){
+		"FlushHost": func(c *Client) { c.FlushHost(testName) },
+		"Flush":     (*Client).Flush,
+	} {
+		for _, store := range []session.Indexed{nil, newTestStore(t)} {
+			c := newTestClient(t, ClientConfig{Store: store, Budget: time.Minute})
+			cancelled := c.newDialView(testName, memAddr{})
+			cancelled.Put("", fakeTicket{label: "1"}.state(t))
+			if got := labelOf(t, cancelled, ""); got != "1" {
+				t.Fatalf("Get = %q; want the ticket", got)
+			}
+			flush(c)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			cancelled.Put("", nil)
+			cancelled.done(ctx, context.Canceled)
+			if got := labelOf(t, c.newDialView(testName, memAddr{}), ""); got != "" {
+				t.Errorf("Get after %s and a cancelled dial = %q; want none: it was flushed, Store %v", what, got, store != nil)
+			}
+
+			// The flush passes while the ticket is being given back.
+			c.pool.put(cancelled.endpoint, newFakeTicket(t, c, fakeTicket{label: "2"}))
+			taken, _ := c.pool.take(cancelled.endpoint, c.clock.read())
+			asked := 0
+			c.pool.giveBack(cancelled.endpoint, taken, func() bool { asked++; return asked == 1 })
+			if got := labelOf(t, c.newDialView(testName, memAddr{}), ""); got != "" {
+				t.Errorf("Get after a flush in the middle of giving back = %q; want none, Store %v", got, store != nil)
+			}
+		}
+	}
+}
+
 // A server that never answers a ticket, and callers who cancel after a while: the next dial
 // must not wait for it again for ever.
 func TestATicketThatIsNeverAnsweredIsGivenUp(t *testing.T) {

@@ -32,9 +32,9 @@ type pool interface {
 	put(key string, t *ticket)
 
 	// cancelled notes that a dial which offered a ticket was cancelled, and returns how many
-	// have been. giveBack is put for such a ticket: it tells nothing new.
+	// have been. giveBack is put for such a ticket, as long as it is wanted: it tells nothing new.
 	cancelled(key string, t *ticket) int32
-	giveBack(key string, t *ticket)
+	giveBack(key string, t *ticket, wanted func() bool)
 
 	// strike removes the tickets of a key that were handed out and are still held. The
 	// others go with the second strike in a row, with no put in between.
@@ -209,21 +209,27 @@ func placeOf(key string, t *ticket) fastcache.Key {
 
 func (p *memoryPool) cancelled(_ string, t *ticket) int32 { return t.cancelled.Add(1) }
 
-func (p *memoryPool) giveBack(key string, t *ticket) {
-	if t.claim() { // else it had stayed, and a fresh one takes its place
-		p.restore(key, t)
+func (p *memoryPool) giveBack(key string, t *ticket, wanted func() bool) {
+	if !wanted() || !t.claim() { // claimed: it had stayed, and a fresh one takes its place
+		return
+	}
+	if again := p.restore(key, t); !wanted() {
+		p.discard(key, again) // a flush that began meanwhile may have passed by its place
 	}
 }
 
 // restore stores a ticket that the caller has claimed in its place again.
-func (p *memoryPool) restore(key string, t *ticket) {
+func (p *memoryPool) restore(key string, t *ticket) *ticket {
 	again := &ticket{
 		label: t.label, state: t.state, facts: t.facts, until: t.until, end: t.end,
 		sequence: t.sequence, place: t.place, mirror: t.mirror,
 	}
 	again.handed.Store(t.handed.Load())
 	again.cancelled.Store(t.cancelled.Load())
-	p.insert(key, again)
+	if !p.insert(key, again) {
+		p.cache.Delete(placeOf(key, t)) // it may have stayed, and is over
+	}
+	return again
 }
 
 func (p *memoryPool) strike(key string) {

@@ -376,7 +376,7 @@ func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
 	puts(t, v, "fresh")
 	for _, remove := range []func(){
 		func() { p.discard(key, used) },
-		func() { p.giveBack(key, used) },
+		func() { p.giveBack(key, used, always) },
 		func() { p.remove(key, used) },
 	} {
 		remove()

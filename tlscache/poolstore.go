@@ -258,32 +258,34 @@ func isSlot(id string) bool {
 	return id == mirrorSlot || numbered && err == nil && slotName(uint32(n)) == id
 }
 
-// update seals and stores a ticket in its slot.
-func (p *storePool) update(key string, t *ticket) {
-	plain, err := appendTicket(nil, key, t)
-	if err != nil {
-		return
-	}
+// update seals and stores a ticket in its slot. It returns the place.
+func (p *storePool) update(key string, t *ticket) session.Key {
 	k := p.keyring.active()
 	place := session.Key{Partial: p.partial(k, key), ID: t.slot}
+	plain, err := appendTicket(nil, key, t)
+	if err != nil {
+		return place
+	}
 	sealed, err := k.sealAs(sealTicket, []byte(place.Partial), boundSlot(place), plain)
 	if err != nil {
-		return
+		return place
 	}
-	ttl := time.Duration(t.until.order - p.clock.read().order)
-	if ttl <= 0 {
-		return
+	if ttl := time.Duration(t.until.order - p.clock.read().order); ttl > 0 {
+		p.call(time.Now().Add(p.budget), func(ctx context.Context) error { return p.store.Update(ctx, place, sealed, ttl) })
 	}
-	p.call(time.Now().Add(p.budget), func(ctx context.Context) error { return p.store.Update(ctx, place, sealed, ttl) })
+	return place
 }
 
 func (p *storePool) cancelled(key string, t *ticket) int32 {
 	return p.mark(key, t.slot).cancelled.Add(1)
 }
 
-func (p *storePool) giveBack(key string, t *ticket) {
-	if p.mark(key, t.slot).handed.Load() { // else a fresh one is in its slot by now
-		p.update(key, t)
+func (p *storePool) giveBack(key string, t *ticket, wanted func() bool) {
+	if !wanted() || !p.mark(key, t.slot).handed.Load() { // not handed out: a fresh one is in its slot by now
+		return
+	}
+	if place := p.update(key, t); !wanted() {
+		p.delete(time.Now().Add(p.budget), place) // a flush that began meanwhile may have passed by it
 	}
 }
 
