@@ -45,8 +45,11 @@ func closeUnderLoad(t *tester) {
 		wg.Go(func() {
 			for i := 0; ; i++ {
 				over := isClosed(ended)
-				c := calls[(g+i)%len(calls)]
-				err := c.do(t.ctx, key("host", i%20))
+				c, k := calls[(g+i)%len(calls)], key("host", i%20)
+				if i == 0 {
+					k = key("absent", g) // a miss is certain to be among them
+				}
+				err := c.do(t.ctx, k)
 				if i == 0 {
 					busy.Done()
 				}

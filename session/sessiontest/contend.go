@@ -15,10 +15,16 @@ import (
 )
 
 // contend has callers do their work over and over, all at once, until they have met often enough.
-// Work returns false to end it all.
+// Work returns false to end it all. They have threads of their own meanwhile, where there is one processor, too:
+// the system takes it from a thread sooner, and at more places, than the runtime takes it from a goroutine.
 func (t *tester) contend(callers int, how time.Duration, work func(g int) bool) {
-	const turns = 100 // from one caller to another, at least; some fall between two steps
-	var last, changes atomic.Int64
+	threads.widen()
+	defer threads.narrow()
+	const (
+		turns  = 100   // from one caller to another, at least; some fall between two steps
+		rounds = 20000 // where the machine is busy, time alone says little; a slow Store need not do as many
+	)
+	var last, changes, done atomic.Int64
 	var ended atomic.Bool
 	began, beganHere := t.watch.elapsed(), time.Now()
 	together(callers, func(g int) {
@@ -30,11 +36,41 @@ func (t *tester) contend(callers int, how time.Duration, work func(g int) bool) 
 				changes.Add(1)
 			}
 			took := t.watch.elapsed() - began
-			if took >= how && (changes.Load() >= turns || took >= 10*how) || time.Since(beganHere) > 10*time.Second {
+			enough := changes.Load() >= turns && (done.Add(1) >= rounds || took >= 4*how)
+			if took >= how && (enough || took >= 10*how) || time.Since(beganHere) > 10*time.Second {
 				ended.Store(true)
 			}
 		}
 	})
+}
+
+// threads lets goroutines run on a few threads at least while anybody needs that.
+var threads threadCount
+
+type threadCount struct {
+	mu     sync.Mutex
+	users  int
+	before int
+}
+
+const minThreads = 4
+
+func (c *threadCount) widen() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.users++; c.users == 1 {
+		if c.before = runtime.GOMAXPROCS(0); c.before < minThreads {
+			runtime.GOMAXPROCS(minThreads)
+		}
+	}
+}
+
+func (c *threadCount) narrow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.users--; c.users == 0 && c.before < minThreads {
+		runtime.GOMAXPROCS(c.before)
+	}
 }
 
 // A ledger numbers the sessions that contending callers store, and knows who got which.
