@@ -15,10 +15,10 @@ func TestRegressionsAreSeen(t *testing.T) {
 	}{
 		{"nothing changed", recorded, 0},
 		{"faster", []count{{"lookup", 50, 1}, {"update", 900, 3}}, 0},
-		{"within the tolerance", []count{{"lookup", 105, 2.2}}, 0},
-		{"more instructions", []count{{"lookup", 106, 2}}, 1},
+		{"within the tolerance", []count{{"lookup", 101.9, 2.18}}, 0},
+		{"more instructions", []count{{"lookup", 102.1, 2}}, 1},
 		{"more misses", []count{{"lookup", 100, 2.3}}, 1},
-		{"both, of two", []count{{"lookup", 106, 2.3}, {"update", 1100, 5}}, 4},
+		{"both, of two", []count{{"lookup", 102.1, 2.3}, {"update", 1100, 5}}, 4},
 		{"a new operation", []count{{"new", 9999, 99}}, 0},
 	} {
 		if got := regressions(tt.counted, recorded); len(got) != tt.want {

@@ -88,11 +88,21 @@ func (op operation) repeat(times int) error {
 			return err
 		}
 	}
-	trace := l.Uniform(more) // as long for fewer operations, so that it cancels out
+	trace := l.Uniform(times)
 	if op.fresh {
-		trace = l.New(more)
+		trace = l.New(times)
 	}
-	for i := range times {
+	if err := measured(op, c, trace, sessions); err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// measured does the operations, and nothing else: callgrind counts while it runs.
+//
+//go:noinline
+func measured(op operation, c *cache, trace *workload.Trace, sessions []workload.Session) error {
+	for i := range trace.Len() {
 		s := &sessions[0]
 		if number := trace.Number(i); number != workload.Absent {
 			s = &sessions[number]
@@ -101,5 +111,5 @@ func (op operation) repeat(times int) error {
 			return fmt.Errorf("%s went wrong at access %d", op.name, i)
 		}
 	}
-	return c.Close()
+	return nil
 }
