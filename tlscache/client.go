@@ -156,6 +156,7 @@ type Client struct {
 	families *families
 	pools    poolRegistry // of RootCAs
 	trouble  *trouble
+	hidden   certLists // of connections with ECH, seen where Install saw a Config without
 	dial     struct {
 		config *tls.Config // never changed: each connection gets a clone
 		scope  string
@@ -213,11 +214,16 @@ func (c *Client) newPool() (pool, error) {
 // Install makes the connections of a client Config resume with the Client's tickets. It sets
 // ClientSessionCache and wraps VerifyConnection, which runs as before and is then told to
 // the Client's Stats. Call it before the Config is used; clones of it share its tickets, so
-// a clone whose certificates, verification or versions change must be made before.
+// a clone whose certificates, verification, versions or Encrypted Client Hello change must be made before.
 //
 // Tickets of one Config are offered under another only if both have the same client
-// certificates, RootCAs, InsecureSkipVerify and version range, and neither has
+// certificates, RootCAs, InsecureSkipVerify and version range, both or neither have an
+// EncryptedClientHelloConfigList, and neither has
 // VerifyPeerCertificate or GetClientCertificate, or ClientConfig.Scope names both.
+//
+// A clone that lost its EncryptedClientHelloConfigList is found out by its first handshake, which may have offered a
+// ticket by then. Afterwards nothing that shares this Install offers or stores one. Of a clone that gained a list no
+// ticket is stored. ClientStats.MixedECH counts both.
 //
 // It is an error if the Config disables tickets, if it has the Client installed already
 // with something changed since, if a Store is set and the scope is not stable, or after Close. A
@@ -255,6 +261,7 @@ func (c *Client) Install(cfg *tls.Config) error {
 			"clone the original, change the clone, and call Install on it")
 	}
 	v := &view{client: c, scope: s, installed: true, time: cfg.Time, verifies: cfg.VerifyConnection}
+	v.ech.here = hasECH(cfg)
 	if others := viewOf(cfg.VerifyConnection); others != nil {
 		v.verifies = others.verifies
 	}
@@ -275,7 +282,8 @@ func viewIn(cfg *tls.Config) *view {
 
 // View returns a tls.ClientSessionCache for one trust configuration that the caller names.
 // Views of one name share tickets, and nothing else does, so a name must stand for one set of
-// client certificates, roots, verification callbacks and versions. In return it works with
+// client certificates, roots, verification callbacks and versions, and for connections with Encrypted
+// Client Hello or for those without. In return it works with
 // callbacks, in QUIC libraries, and where VerifyConnection is not to be touched. Its
 // handshakes count as Offered, but never as Accepted. That of a closed Client has no tickets.
 func (c *Client) View(scope string) tls.ClientSessionCache {

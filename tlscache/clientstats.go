@@ -15,15 +15,19 @@ type ClientStats struct {
 	Failed uint64
 
 	// Misses are the handshakes that had no ticket to offer, by reason: MissGone (never had,
-	// used, expired, evicted), what is wrong with a Store's content or the Store. And
+	// used, expired, evicted), MissScope (see MixedECH), what is wrong with a Store's content or the Store. And
 	// MissDeclined, the offers that got a full handshake, from the server or, silently, from
 	// crypto/tls: what is Offered and neither Accepted nor Failed, so handshakes
 	// under way count there until they are over. A reason that did not occur is absent.
 	Misses map[MissReason]uint64
 
-	// Stored are the tickets taken in; Refused those that were not, having no life left, or
-	// coming from a server whose tickets keep making handshakes fail.
+	// Stored are the tickets taken in; Refused those that were not, having no life left,
+	// coming from a server whose tickets keep making handshakes fail, or from a connection of MixedECH.
 	Stored, Refused uint64
+
+	// MixedECH are the handshakes with Encrypted Client Hello of a clone whose original had none when Install saw it, and
+	// those without of a clone whose original had it: see Install. It is to be 0.
+	MixedECH uint64
 
 	// TooLarge are the tickets that were not taken in because they hold more than 64 KiB, most of it certificates
 	// that the server sent.
@@ -46,7 +50,7 @@ type ClientStats struct {
 // clientCounters are what ClientStats are read from.
 type clientCounters struct {
 	offered, accepted, failed, stored, refused atomic.Uint64
-	tooLarge                                   atomic.Uint64
+	tooLarge, mixedECH                         atomic.Uint64
 	exported, imported, leftOut, foreign, late atomic.Uint64
 	misses                                     [missReasons]atomic.Uint64
 }
@@ -59,7 +63,7 @@ func (c *Client) Stats() ClientStats {
 	n, held := &c.stats, c.pool.held()
 	st := ClientStats{
 		Accepted: n.accepted.Load(), Failed: n.failed.Load(), Offered: n.offered.Load(), // in this order: it is no less
-		Stored: n.stored.Load(), Refused: n.refused.Load(), TooLarge: n.tooLarge.Load(),
+		Stored: n.stored.Load(), Refused: n.refused.Load(), TooLarge: n.tooLarge.Load(), MixedECH: n.mixedECH.Load(),
 		Held: held.tickets, Expired: held.expired, Evicted: held.evicted,
 		Exported: n.exported.Load(), Imported: n.imported.Load(),
 		LeftOut: n.leftOut.Load(), Foreign: n.foreign.Load(), Late: n.late.Load(),

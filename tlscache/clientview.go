@@ -17,6 +17,7 @@ type view struct {
 
 	verifies verifyFunc   // the user's VerifyConnection, nil if none
 	open     atomic.Int64 // offers that were not accepted: only so many can be
+	ech      echWatch     // of an installed one
 }
 
 type verifyFunc = func(tls.ConnectionState) error
@@ -27,7 +28,10 @@ func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
 		return nil, false
 	}
 	key := v.key(sessionKey)
-	t, why := v.client.pool.take(key, v.client.now(v.time))
+	t, why := (*ticket)(nil), MissScope
+	if v.ech.mayOffer() {
+		t, why = v.client.pool.take(key, v.client.now(v.time))
+	}
 	if v.installed {
 		v.client.trouble.begin(key, t != nil)
 	}
@@ -53,6 +57,10 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 		}
 		return
 	}
+	if !v.ech.mayStore(v.client, cs) {
+		v.client.stats.refused.Add(1)
+		return
+	}
 	if t := v.client.accept(key, cs, v.client.now(v.time)); t != nil {
 		v.client.pool.put(key, t)
 	}
@@ -66,6 +74,7 @@ func (v *view) verify(cs tls.ConnectionState) error {
 	if isViewQuestion(&cs) {
 		return &viewAnswer{v}
 	}
+	v.ech.observe(v.client, cs) // also where the user then refuses the connection: its ClientHello was sent
 	if v.verifies != nil {
 		if err := v.verifies(cs); err != nil {
 			return err

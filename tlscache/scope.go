@@ -74,8 +74,7 @@ func presences(role string, cfg *tls.Config) (there []string) {
 	if cfg.GetClientCertificate != nil {
 		there = append(there, "GetClientCertificate")
 	}
-	if len(cfg.EncryptedClientHelloConfigList) > 0 {
-		// In a ClientHello without it, a ticket would tell who comes back that hid before.
+	if hasECH(cfg) {
 		there = append(there, "EncryptedClientHelloConfigList")
 	}
 	return there
