@@ -51,7 +51,7 @@ func parseFlags(args []string) (opt options, err error) {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
 	run := flags.String("run", "", "only mutants whose `name` matches")
 	flags.StringVar(&opt.tests, "tests", "", "only tests of the mutant's package that match `regexp` may catch it")
-	flags.DurationVar(&opt.timeout, "timeout", 5*time.Minute, "limit of one go test; a mutant that hangs takes so long")
+	flags.DurationVar(&opt.timeout, "timeout", 5*time.Minute, "limit of one go test with a fault; a mutant that hangs takes so long")
 	flags.IntVar(&opt.jobs, "p", 2, "mutants at a time, 1 or 2")
 	flags.BoolVar(&opt.verbose, "v", false, "print the promise, and the output of the test that fails")
 	if err := flags.Parse(args); err != nil {

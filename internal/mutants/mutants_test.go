@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -232,6 +233,37 @@ func TestJudgeTellsWhatCaughtTheMutant(t *testing.T) {
 		got := judge([]byte(tt.output), !tt.passed)
 		if got.output = ""; got != tt.want {
 			t.Errorf("%s: judge = %+v; want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A slow machine makes no mutant look caught: what does not end in time runs again, with as much time as the tests
+// without the fault show to be due.
+func TestASlowMachineIsNoHang(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		needs   time.Duration // by the tests with the fault
+		without time.Duration // what they need without it
+		want    verdict
+		ran     string // the limits
+		cleanly int    // runs without the fault
+	}{
+		{"ends in time", time.Minute, time.Minute, verdict{outcome: survived}, "[1m0s]", 0},
+		{"hangs, on a machine that has the time", time.Hour, 12 * time.Second, verdict{outcome: caught, how: hang}, "[1m0s]", 1},
+		{"only slow", 3 * time.Minute, 2 * time.Minute, verdict{outcome: survived}, "[1m0s 10m0s]", 1},
+		{"hangs, on a slow machine", time.Hour, 2 * time.Minute, verdict{outcome: caught, how: hang}, "[1m0s 10m0s]", 1},
+	} {
+		var ran []time.Duration
+		cleanly := 0
+		got := patiently(time.Minute, func(limit time.Duration) verdict {
+			ran = append(ran, limit)
+			if tt.needs > limit {
+				return verdict{outcome: caught, how: hang}
+			}
+			return verdict{outcome: survived}
+		}, func() time.Duration { cleanly++; return tt.without })
+		if got != tt.want || fmt.Sprint(ran) != tt.ran || cleanly != tt.cleanly {
+			t.Errorf("%s: %+v, with limits %v, %d times without the fault; want %+v, %v, %d", tt.name, got, ran, cleanly, tt.want, tt.ran, tt.cleanly)
 		}
 	}
 }

@@ -18,7 +18,7 @@ type step struct {
 }
 
 // hintLimit bounds the few tests that a mutant names: they take seconds, and a mutant that
-// makes one of them hang shall not cost -timeout.
+// makes one of them hang shall not cost -timeout. Where the machine is slow, run gives them more.
 const hintLimit = time.Minute
 
 // users are, for each package, those whose tests use it most.
@@ -62,9 +62,12 @@ const (
 type verdict struct {
 	outcome outcome
 	test    string // the first that failed
-	how     string // "hang", "race" or "crash", where the test did not just fail
+	how     string // hang, "race" or "crash", where the test did not just fail
 	output  string // of the failure
 }
+
+// hang is how a mutant was caught whose tests did not end in time.
+const hang = "hang"
 
 // try writes a mutant and its overlay into dir, and runs the steps until one catches it.
 func try(root, dir string, m mutant, steps []step, run func(overlay string, s step) verdict) verdict {
