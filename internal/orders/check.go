@@ -5,10 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,8 +28,19 @@ var instead = map[string]string{
 	"hash/maphash": module + "internal/orders/std/maphash",
 }
 
-// concurrent are the packages whose steps are seen, by their directories in the module.
-var concurrent = []string{"internal/buckets", "index", "fastcache"}
+// concurrent are the packages whose steps are seen, by their directories in the module, and the fields whose plain
+// accesses are checked for data races, in whichever of a package's types.
+var concurrent = []struct {
+	dir    string
+	fields []string
+}{
+	{"internal/buckets", nil},
+	{"index", []string{"group", "prev", "partial", "digest", "place", "oldest", "mapped", "count", "room"}},
+	{"fastcache", []string{"value", "slot", "deadline", // of an entry
+		"closed", "reports", "delivering", "inserted", "resident", "place", "hash", "free", "work", "maxWork", // of a shard
+		"timer", "pending", "passing", "wakeUps", // of the alarm
+		"count", "hand"}}, // of a sweep; of what is taken in turn on an overflow
+}
 
 // Check runs the scenarios of the package in the working directory: those tests of it that have the build
 // tag Tag. keep names its other test files that these need.
@@ -76,11 +83,12 @@ func writeOverlay(t *testing.T, temp, here string, keep []string) string {
 			t.Fatal(err)
 		}
 	}
-	for _, dir := range concurrent {
-		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+	for _, pkg := range concurrent {
+		files, err := filepath.Glob(filepath.Join(root, pkg.dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		seen := map[string]bool{}
 		for _, file := range files {
 			base := filepath.Base(file)
 			switch {
@@ -90,12 +98,17 @@ func writeOverlay(t *testing.T, temp, here string, keep []string) string {
 					t.Fatal(err)
 				}
 				overlay.Replace[file] = filepath.Join(temp, strconv.Itoa(len(overlay.Replace))+base)
-				text, err = rewrite(file, text)
+				text, err = rewrite(file, text, pkg.fields, seen)
 				if err := errors.Join(err, os.WriteFile(overlay.Replace[file], text, 0o600)); err != nil {
 					t.Fatal(err)
 				}
 			case filepath.Dir(file) == here && !strings.HasPrefix(base, "orders_") && !slices.Contains(keep, base):
 				overlay.Replace[file] = ""
+			}
+		}
+		for _, field := range pkg.fields {
+			if !seen[field] {
+				t.Fatalf("no code in %s accesses the field %s any more, whose accesses are to be checked", pkg.dir, field)
 			}
 		}
 	}
@@ -105,49 +118,4 @@ func writeOverlay(t *testing.T, temp, here string, keep []string) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-// rewrite leads the imports of a file elsewhere and its go statements to Go, each on its own line.
-func rewrite(name string, text []byte) ([]byte, error) {
-	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
-	if err != nil {
-		return nil, err
-	}
-	type edit struct {
-		from, to int
-		text     string
-	}
-	var edits []edit
-	replace := func(from, to token.Pos, text string) {
-		edits = append(edits, edit{fset.Position(from).Offset, fset.Position(to).Offset, text})
-	}
-	for _, spec := range file.Imports {
-		path, _ := strconv.Unquote(spec.Path.Value)
-		if to := instead[path]; to != "" {
-			replace(spec.Path.Pos(), spec.Path.End(), strconv.Quote(to))
-		}
-	}
-	starts := false
-	ast.Inspect(file, func(n ast.Node) bool {
-		if n, ok := n.(*ast.GoStmt); ok {
-			starts = true
-			replace(n.Pos(), n.Call.Pos(), "orders.Go(func() { ")
-			replace(n.End(), n.End(), " })")
-		}
-		return true
-	})
-	if starts {
-		replace(file.Name.End(), file.Name.End(), fmt.Sprintf("; import %q", module+"internal/orders"))
-	}
-	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Compare(a.from, b.from) })
-	var out bytes.Buffer
-	at := 0
-	for _, e := range edits {
-		out.Write(text[at:e.from])
-		out.WriteString(e.text)
-		at = e.to
-	}
-	out.Write(text[at:])
-	return out.Bytes(), nil
 }

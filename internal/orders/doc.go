@@ -5,13 +5,13 @@
 // every atomic operation, every lock and every reading of the clock. Explore decides who goes on,
 // repeats the run with another decision, and ends when all orders have been seen that can differ.
 // Go's atomics are sequentially consistent, so what lies between two of these steps cannot be seen by
-// others, provided that it is free of data races, which the race detector says.
+// others, provided that it is free of data races.
 //
 // # The code is the one that ships
 //
 // Check builds the package under test, and those below it, from their own source files; only the
-// imports of sync/atomic, sync, time and hash/maphash lead to packages of the same names in std, and
-// each go statement to Go. There is no model that could drift from the code. A fault of
+// imports of sync/atomic, sync, time and hash/maphash lead to packages of the same names in std, each
+// go statement to Go, channels to Close and Receive. There is no model that could drift from the code. A fault of
 // internal/mutants is seen like any other change of a file.
 //
 // The scenarios are tests of the package itself, under the build tag sessioncache_orders. Each makes a
@@ -27,6 +27,15 @@
 // 2014); sleep sets keep it from repeating itself. That none is lost is itself a test: random small
 // programs have the same results here and where every order is run.
 //
+// # Plain accesses
+//
+// The fields that the code shares under a lock, or publishes by an atomic store, are accessed by way of Reading
+// and Writing, which are no steps. In every order the vector clocks tell whether two accesses to one, of
+// which one writes, have neither happened before the other: that is a data race and fails the run. So an entry
+// that is completed after its publication is found, and a field that is read without its lock, by a
+// scenario in which the race detector had to wait for the schedule. Check names the fields; an array
+// counts as one.
+//
 // # Time
 //
 // The clock stands still unless a thread calls Advance. A timer that is due runs whenever the explorer
@@ -35,7 +44,8 @@
 //
 // # What it cannot see
 //
-// Orders of more threads or operations than a scenario has; plain accesses, which the race detector
-// covers; the memory of a machine that reorders, from which Go's memory model shields us; and
-// loops that wait for another thread without saying so, which it reports as endless.
+// Orders of more threads or operations than a scenario has; plain accesses to other variables, such as those
+// within the timing wheel, which the race detector covers; the memory of a machine that reorders, from which
+// Go's memory model shields us; and loops that wait for another thread without saying so, which it
+// reports as endless.
 package orders

@@ -63,6 +63,7 @@ type object struct {
 	lastWrite     int   // the event, -1: none
 	lastLock      int   // likewise
 	reads         []int // since the last write
+	plain         plain
 }
 
 // An explorer runs a scenario in one order after the other.
@@ -87,7 +88,8 @@ func explore(scenario func(*Run), all bool, most int) Result {
 	for {
 		r := x.run()
 		if r.failure != "" {
-			x.result.Failure = r.failure + "\n" + x.retrace()
+			x.result.Failure = r.failure
+			x.result.Failure += "\n" + x.retrace()
 			return x.result
 		}
 		if !x.turn() || x.result.Runs == most {
@@ -113,7 +115,7 @@ func (x *explorer) turn() bool {
 
 // run runs the scenario once: as the path says, and beyond its end as is convenient.
 func (x *explorer) run() *Run {
-	r := &Run{traced: x.trace != nil}
+	r := &Run{explorer: x, traced: x.trace != nil}
 	active = r
 	defer func() { active = nil }()
 	x.reset()
@@ -248,7 +250,9 @@ func (x *explorer) take(r *Run, t *thread, pruned bool) {
 	var raced [2 * maxThreads]int
 	races := raced[:0]
 	if e.obj != nil {
-		races = x.objectOf(e.obj).touch(x, &e, e.kind, &t.past, races)
+		o := x.objectOf(e.obj)
+		races = o.touch(x, &e, e.kind, &t.past, races)
+		r.stepped(t, o, &e.past)
 	}
 	if e.clock != Start {
 		races = x.clock.touch(x, &e, e.clock, &t.past, races)
@@ -268,9 +272,13 @@ func (x *explorer) take(r *Run, t *thread, pruned bool) {
 	}
 	t.past = e.past
 	if x.trace != nil {
-		fmt.Fprintf(x.trace, "%4d %-16s %-7s %s\n", n+1, t.name, kindNames[e.kind], t.place)
+		fmt.Fprintf(x.trace, "%4d %-16s %3d %-7s %s\n", n+1, t.name, t.past[t.id], kindNames[e.kind], t.place)
 	}
 	r.take(t)
+	for _, place := range t.did { // where the run is traced for a data race
+		fmt.Fprintf(x.trace, "%4s %-16s %3s plain   %s\n", "", t.name, "", place)
+	}
+	t.did = t.did[:0]
 	if !pruned && n >= x.fresh {
 		x.noteDisabled(r, x.path[n].ready, n)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/sessioncache/sessioncache/internal/orders"
 	"github.com/sessioncache/sessioncache/internal/orders/std/atomic"
@@ -42,6 +43,15 @@ func TestFindsTheTextbooksBugs(t *testing.T) {
 		{"a signal before the wait", signal(false), "waits for ever, to wake"},
 		{"a condition checked under the lock", signal(true), ""},
 		{"a loop that waits", spin, "waits in a loop"},
+		{"a plain field set after what publishes it", plainly(false, true), "data race"},
+		{"a plain field set before it", plainly(true, true), ""},
+		{"a plain store after what publishes it", plainly(false, false), "data race"},
+		{"a plain store before it", plainly(true, false), ""},
+		{"a plain field, one access without the lock", guarded(false), "data race"},
+		{"a plain field, under a lock", guarded(true), ""},
+		{"what a goroutine is started with", started, ""},
+		{"a channel that is closed", receives(true), ""},
+		{"a channel that nobody closes", receives(false), "waits for ever, to wake"},
 		{"a panic", func(r *orders.Run) { r.Go("a", func() { panic("oops") }) }, "a panics: oops"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -50,6 +60,128 @@ func TestFindsTheTextbooksBugs(t *testing.T) {
 				t.Errorf("%v; failure %q; want %q", got, got.Failure, tt.want)
 			}
 		})
+	}
+}
+
+// plainly publishes a node whose field is set without a step: a plain one, or an atomic one by a plain store.
+func plainly(complete, plain bool) func(*orders.Run) {
+	return func(r *orders.Run) {
+		n := new(struct {
+			head  atomic.Pointer[int]
+			value int
+			state atomic.Int64
+		})
+		set := func() {
+			if plain {
+				*orders.Writing(&n.value) = 1
+			} else {
+				*(*int64)(orders.Storing(unsafe.Pointer(&n.state))) = 1
+			}
+		}
+		r.Go("writer", func() {
+			if complete {
+				set()
+			}
+			n.head.Store(&n.value)
+			if !complete {
+				set()
+			}
+		})
+		for range 2 {
+			r.Go("reader", func() {
+				if n.head.Load() != nil && plain {
+					_ = *orders.Reading(&n.value)
+				} else if n.head.Load() != nil {
+					n.state.Load()
+				}
+			})
+		}
+	}
+}
+
+func guarded(all bool) func(*orders.Run) {
+	return func(r *orders.Run) {
+		var mu sync.Mutex
+		var done atomic.Bool
+		value := 0
+		r.Go("writer", func() {
+			mu.Lock()
+			*orders.Writing(&value) = 1
+			mu.Unlock()
+			done.Store(true)
+		})
+		r.Go("reader", func() {
+			if all && !done.Load() {
+				mu.Lock()
+				defer mu.Unlock()
+			}
+			_ = *orders.Reading(&value)
+		})
+	}
+}
+
+func started(r *orders.Run) {
+	value := 0
+	r.Go("starts", func() {
+		*orders.Writing(&value) = 1
+		orders.Go(func() { *orders.Writing(&value) = 2 })
+	})
+}
+
+func receives(closes bool) func(*orders.Run) {
+	return func(r *orders.Run) {
+		ch, value := make(chan struct{}), 0
+		for range 2 {
+			r.Go("waits", func() {
+				orders.Receive(ch)
+				_ = *orders.Reading(&value)
+			})
+		}
+		r.Go("closes", func() {
+			if *orders.Writing(&value) = 1; closes {
+				orders.Close(ch)
+			}
+		})
+	}
+}
+
+// What the code under test says is led elsewhere, line by line, and nothing else changes.
+func TestRewriteLeadsWhatIsSharedElsewhere(t *testing.T) {
+	const text = `package p
+
+import "sync/atomic"
+
+func f(n *node) {
+	n.next.prev, x = n.prev, &n.prev
+	n.count++
+	n.closed[n.count] = n.closed[0]
+	*(**node)(unsafe.Pointer(&n.next)) = n.other
+	go g(n.count)
+	close(n.closed)
+	<-n.closed
+}
+`
+	const want = `package p; import "github.com/sessioncache/sessioncache/internal/orders"
+
+import "github.com/sessioncache/sessioncache/internal/orders/std/atomic"
+
+func f(n *node) {
+	(*orders.Writing(&n.next.prev)), x = (*orders.Reading(&n.prev)), &n.prev
+	(*orders.Writing(&n.count))++
+	(*orders.Writing(&n.closed))[(*orders.Reading(&n.count))] = (*orders.Reading(&n.closed))[0]
+	*(**node)(orders.Storing(unsafe.Pointer(&n.next))) = n.other
+	orders.Go(func() { g((*orders.Reading(&n.count))) })
+	orders.Close((*orders.Reading(&n.closed)))
+	orders.Receive((*orders.Reading(&n.closed)))
+}
+`
+	seen := map[string]bool{}
+	got, err := orders.RewriteForTest("p.go", []byte(text), []string{"prev", "count", "closed", "missing"}, seen)
+	if err != nil || string(got) != want {
+		t.Errorf("rewrite = %v\n%s\nwant\n%s", err, got, want)
+	}
+	if len(seen) != 3 || seen["missing"] {
+		t.Errorf("seen: %v; want prev, count and closed", seen)
 	}
 }
 

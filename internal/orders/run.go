@@ -61,16 +61,17 @@ type thread struct {
 	yield   func(struct{}) bool
 	pending step
 	done    bool
-	ofTimer bool   // it runs a timer's function
-	daemon  bool   // it need not end: a timer
-	late    *Timer // whose function it runs, until that has shown that it runs
-	steps   int    // that it has taken
-	others  int    // what the others had taken when it called Yield last
-	held    int    // mutexes
-	dated   bool   // it has read the clock since it holds any
-	date    int64  // what it read last
-	past    vector // what happens before its next step
-	place   string // of its next step in the code, if the run is traced
+	ofTimer bool     // it runs a timer's function
+	daemon  bool     // it need not end: a timer
+	late    *Timer   // whose function it runs, until that has shown that it runs
+	steps   int      // that it has taken
+	others  int      // what the others had taken when it called Yield last
+	held    int      // mutexes
+	dated   bool     // it has read the clock since it holds any
+	date    int64    // what it read last
+	past    vector   // what happens before its next step
+	place   string   // of its next step in the code, if the run is traced
+	did     []string // without a step since the last one, likewise
 }
 
 func (t *thread) ready() bool {
@@ -79,11 +80,12 @@ func (t *thread) ready() bool {
 
 // A Run is one execution of a scenario, in one order.
 type Run struct {
-	threads []*thread
-	current *thread // nil: the scenario is set up or looked at, and steps are taken at once
-	steps   int     // taken by all threads
-	atRest  []func() error
-	failure string
+	explorer *explorer
+	threads  []*thread
+	current  *thread // nil: the scenario is set up or looked at, and steps are taken at once
+	steps    int     // taken by all threads
+	atRest   []func() error
+	failure  string
 
 	now     int64 // nanoseconds since the run began
 	maxLate int64 // of a timer
@@ -166,6 +168,7 @@ func Go(f func()) {
 		go f()
 		return
 	}
+	stop(step{kind: Write}) // what was done before it happens before what the new thread does
 	active.spawn(fmt.Sprintf("goroutine %d", len(active.threads)), f)
 }
 
