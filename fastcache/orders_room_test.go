@@ -37,6 +37,7 @@ func TestOrdersClaimsStayWithinTheBound(t *testing.T) {
 						s.within()
 					})
 				}
+				r.Go("looks", func() { s.places.Load(); s.weight.Load(); s.within() })
 				r.AtRest(func() error {
 					if got := int(s.places.Load() + s.weight.Load()/2); claimed != 2 || got != 2 {
 						return fmt.Errorf("%d of 3 claimed, %d are counted; want 2", claimed, got)
@@ -85,6 +86,24 @@ func TestOrdersTheQuotaHoldsForUpdatesThatMeet(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A quota pushes a session out that another shard is about to store: it is complete for all who find it.
+func TestOrdersAQuotaPushesOutWhatIsBeingStored(t *testing.T) {
+	orders.All(t, func(r *orders.Run) {
+		s := sharded(r, Config[int]{MaxPerPartial: 1}, 2).hold()
+		near, far := s.keysOf()
+		r.Go("Update", func() { s.put(near[0], 1, soon) })
+		r.Go("makes room, in another shard", func() {
+			sh, u := s.shardOf(s.digest(far)), &update[int]{key: far}
+			sh.mu.Lock()
+			out := sh.quotaLocked(s.Cache, u)
+			s.unlock(sh)
+			if out == victimWaits {
+				s.removeVictim(u.victim)
+			}
+		})
+	})
 }
 
 // keysOf returns keys of one partial key: two of one shard, and one of another if there is another.

@@ -174,12 +174,7 @@ func (c *Cache[V]) DeletePartial(partial string) int {
 	if sw == nil {
 		return 0
 	}
-	for {
-		room, more := c.sweepNext(sw)
-		if !more {
-			break
-		}
-		c.giveBack(room)
+	for c.freeNext(sw) {
 	}
 	c.endSweep(sw)
 	return sw.count

@@ -2,6 +2,7 @@ package fastcache
 
 import (
 	"container/list"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -28,6 +29,10 @@ type sweep[V any] struct {
 	listed *list.Element
 	now    int64 // when the group was revoked: what had expired by then was not revoked
 	count  int   // under the group's lock: sessions that the revocation ended
+
+	// inHand says that DeletePartial has taken a session out of the group whose room it has not given back yet. It is
+	// raised under the group's lock: who finds the group empty sees it.
+	inHand atomic.Bool
 }
 
 // revoke revokes the sessions of a partial key, all at once, and returns the sweep that is to free
@@ -67,25 +72,47 @@ func (c *Cache[V]) oldestSweep() *sweep[V] {
 	return nil
 }
 
-// sweepNext removes one session of a revoked group and returns its room, none if somebody else has
-// removed it. False says that the group has no more.
-func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
-	var next *node[V]
-	more := sw.group.Drain(func(n *node[V]) {
+// drain takes one session out of a revoked group, and kills it; nil if none is left. inHand says that
+// DeletePartial takes it.
+func (sw *sweep[V]) drain(inHand bool) (next *node[V]) {
+	sw.group.Drain(func(n *node[V]) {
+		if inHand {
+			sw.inHand.Store(true)
+		}
 		kill(n, Revoked, sw.now) // false: an Update or the timer came first, and found it revoked
 		if removalReason(n) == Revoked {
 			sw.count++
 		}
 		next = n
 	})
-	if !more {
+	return next
+}
+
+// freeNext removes one session of a revoked group, and gives its room back: it is for DeletePartial. False says that
+// the group has no more.
+func (c *Cache[V]) freeNext(sw *sweep[V]) bool {
+	n := sw.drain(true)
+	if n == nil {
+		return false
+	}
+	c.giveBack(c.removeAnywhere(n, Revoked))
+	sw.inHand.Store(false)
+	return true
+}
+
+// sweepNext removes one session of a revoked group and returns its room, none if somebody else has
+// removed it. False says that the group has no more.
+func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
+	n := sw.drain(false)
+	if n == nil {
 		return room{}, false
 	}
-	return c.removeAnywhere(next, Revoked), true
+	return c.removeAnywhere(n, Revoked), true
 }
 
 // sweepRevoked removes one session that DeletePartial has revoked and not come to yet, and returns
-// its room; false if there is none. It needs to hold no lock but overflow.
+// its room; false if there is none. True without any room says that DeletePartial is about to give some
+// back: the caller tries to claim that before it evicts. It needs to hold no lock but overflow.
 func (c *Cache[V]) sweepRevoked() (room, bool) {
 	for c.sweeps.running.Load() > 0 {
 		sw := c.oldestSweep()
@@ -94,6 +121,10 @@ func (c *Cache[V]) sweepRevoked() (room, bool) {
 		}
 		for {
 			got, more := c.sweepNext(sw)
+			if !more && sw.inHand.Load() {
+				runtime.Gosched()
+				return room{}, true
+			}
 			if !more {
 				c.endSweep(sw) // its DeletePartial may be far behind
 				break

@@ -235,6 +235,9 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 		gives = s.mu.weight[old.Item.slot]
 	}
 	for {
+		// Before the claim: a DeletePartial, or a late timer, that ends between the two has given room back that
+		// the claim did not find, and a live session would go for want of a second look.
+		revoking, overdue := c.sweeps.running.Load() > 0, c.overdue(u.now)
 		if old != nil && !s.residesLocked(old) {
 			return again // it idled out, and its room was taken for us
 		}
@@ -256,9 +259,9 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 			switch {
 			case s.spentLocked():
 				return again // expired ones may be left, and they go first
-			case !u.swept && c.overdue(u.now):
+			case !u.swept && overdue:
 				return expiredWaits
-			case c.sweeps.running.Load() > 0:
+			case revoking:
 				return revokedWaits
 			case c.cfg.Overflow == InvalidateAll:
 				return othersMustGive
