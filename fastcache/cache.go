@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/puzpuzpuz/xsync/v3"
 
 	"github.com/sessioncache/sessioncache/index"
@@ -43,13 +44,16 @@ type Cache[V any] struct {
 	birth time.Time
 	index *index.Index[entry[V]] // nil with NoIndex
 
-	// hashMask is all ones but in tests, which make digests collide with it.
+	// hashMask is all ones but in tests, which make secret digests collide with it.
 	hashMask   uint64
+	secret     bool                       // see SecretHash
+	maxCrowd   int                        // see crowd.go; 0 with SecretHash
 	tables     []atomic.Pointer[table[V]] // by the top bits of the digest; close together, for Lookup
 	shards     []shard[V]                 // likewise
 	shardShift uint                       // 64 - log2(len(shards))
 	// shardSessions is how many sessions a shard of a full cache hardly ever exceeds.
 	shardSessions int
+	firstTable    int // buckets of a shard's first table; see tableFor
 
 	maxPlaces int64
 	maxWeight int64
@@ -102,6 +106,7 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 		seed:       maphash.MakeSeed(),
 		birth:      time.Now(),
 		hashMask:   math.MaxUint64,
+		secret:     cfg.Hash == SecretHash,
 		tables:     make([]atomic.Pointer[table[V]], shards),
 		shards:     make([]shard[V], shards),
 		shardShift: uint(64 - bits.TrailingZeros(uint(shards))),
@@ -116,6 +121,10 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 		mean := float64(cfg.MaxSessions) / float64(shards)
 		most := min(int(mean+4*math.Sqrt(mean)), cfg.MaxSessions)
 		c.shardSessions = (most + smallShard - 1) / smallShard * smallShard // ghosts come in whole buckets
+	}
+	c.firstTable = firstTable(c.shardSessions)
+	if !c.secret {
+		c.maxCrowd = crowdLimit
 	}
 	if cfg.MaxWeight > 0 {
 		c.maxWeight = cfg.MaxWeight
@@ -149,7 +158,12 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 	// This is digest, find, hasKey and use for the common case, written out: with calls, a
 	// hit on a session that is in the processor's cache takes half as long again. Whatever
 	// is unusual goes to lookupSlow, which begins anew.
-	digest := maphash.Comparable(c.seed, key) & c.hashMask
+	var digest uint64
+	if c.secret {
+		digest = maphash.Comparable(c.seed, key) & c.hashMask
+	} else {
+		digest = xxhash.Sum64String(key.ID) ^ bits.RotateLeft64(xxhash.Sum64String(key.Partial), partialTurn)
+	}
 	b := c.tables[digest>>c.shardShift].Load().Home(uint32(digest))
 	word := b.Word()
 	match := b.Match(word, uint32(digest))

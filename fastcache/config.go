@@ -62,6 +62,25 @@ const (
 	InvalidateAll
 )
 
+// Hash says what keys the map.
+type Hash uint8
+
+const (
+	// XXHash is XXH64 of both parts of the key. It is the same in every run: the operations of one goroutine
+	// evict the same sessions each time.
+	//
+	// A peer that chooses keys can make any number of them with one hash. They do no harm, because at most 64
+	// sessions have their search begin in one bucket of the table. One more removes the oldest of that crowd,
+	// for the reason Crowded. So such keys displace each other, and the few sessions that share
+	// their bucket. It does not happen by chance: a bucket has at most 4.7 sessions on average,
+	// and more than 64 with a probability of 3e-50.
+	XXHash Hash = iota
+
+	// SecretHash is hash/maphash under a secret seed that each cache makes for itself. No peer can make
+	// keys that share a bucket.
+	SecretHash
+)
+
 // Config sets up a Cache. The zero value is a good server cache: 20480 sessions of
 // 24 hours, indexed by partial key. A Config is read once, by New.
 type Config[V any] struct {
@@ -111,6 +130,11 @@ type Config[V any] struct {
 	// cheaper, SelectSession and DeletePartial scan the cache, TakeNewest and
 	// TakeNewestKeepLast panic, and MaxPerPartial is an error.
 	NoIndex bool
+
+	// Hash says what keys the map. Use XXHash, the zero value, for keys that your own program makes: runs
+	// repeat. Use SecretHash for keys that a hostile peer names, such as the session ids of servers that a
+	// client dials: the peer cannot choose which sessions it displaces. Both cost O(1) whatever the keys.
+	Hash Hash
 
 	// ExactClock makes every Lookup read the clock, so that promise 1 holds even after a
 	// stop of the whole process (SIGSTOP, a frozen VM) of more than a second.
@@ -177,6 +201,9 @@ func (cfg Config[V]) validate() (Config[V], error) {
 	}
 	if cfg.Overflow > InvalidateAll {
 		fault("Overflow is %d; want EvictOne or InvalidateAll", cfg.Overflow)
+	}
+	if cfg.Hash > SecretHash {
+		fault("Hash is %d; want XXHash or SecretHash", cfg.Hash)
 	}
 	if len(faults) > 0 {
 		return cfg, errors.New("fastcache: " + strings.Join(faults, "; "))

@@ -4,28 +4,45 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/bits"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/sessioncache/sessioncache/internal/buckets"
+	"github.com/sessioncache/sessioncache/internal/model"
 	"github.com/sessioncache/sessioncache/timerwheel"
 )
 
-// The hashes that every suite runs under: HashGood as in production, the others force
+// The hashes that every suite runs under: HashGood is what the Config says, by default XXHash. The others are
+// SecretHash with a mask over the digest. That of HashSecret takes a bit that nothing looks at, the rest force
 // digests to collide, in the table and in the choice of shard.
 const (
 	HashGood      = uint64(math.MaxUint64)
+	HashSecret    = HashGood &^ (1 << 40)
 	HashConstant  = uint64(0)
 	HashTruncated = uint64(3<<62 | 0xf) // four shards and sixteen tags, all in one home bucket
 )
 
-// NewForTest is New with a number of shards, a power of two, and a mask over the digest.
+// CrowdLimit is how many sessions at most have their search begin in one bucket.
+const CrowdLimit = crowdLimit
+
+// NewForTest is New with a number of shards, a power of two, and one of the hashes.
 func NewForTest[V any](cfg Config[V], shards int, hashMask uint64) *Cache[V] {
 	cfg, err := cfg.validate()
 	if err != nil {
 		panic(err)
 	}
+	if hashMask != HashGood {
+		cfg.Hash = SecretHash
+	}
 	c := newCache(cfg, shards)
 	c.hashMask = hashMask
 	return c
+}
+
+// keyWith returns the key of a partial key that has a digest under XXHash.
+func keyWith(partial string, digest uint64) Key {
+	return Key{partial, model.WithXXH64(digest ^ bits.RotateLeft64(xxhash.Sum64String(partial), partialTurn))}
 }
 
 // MaxWorkForTest returns the largest number of sessions worked on under one hold of a lock.
@@ -180,10 +197,53 @@ func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
 	if next := s.nextLocked(); s.next.Load() > next {
 		return 0, fmt.Errorf("published next %d is later than the wheel's %d", s.next.Load(), next)
 	}
+	if err := s.checkCrowdsLocked(c); err != nil {
+		return 0, err
+	}
 	if err := m.probation.Check(); err != nil {
 		return 0, fmt.Errorf("on probation: %w", err)
 	}
 	return weight, m.policy.Check(m.resident)
+}
+
+// checkCrowdsLocked checks that crowds are as small as they must be and listed right, and that their sessions
+// lie within reach.
+func (s *shard[V]) checkCrowdsLocked(c *Cache[V]) error {
+	m, t := &s.mu, s.table.Load()
+	if c.maxCrowd == 0 {
+		if m.crowds != nil {
+			return fmt.Errorf("crowds are listed, and have no bound")
+		}
+		return nil
+	}
+	crowds := make([]int, t.Len())
+	for slot, p := range m.place {
+		if p == buckets.NoPlace {
+			continue
+		}
+		home := t.Number(m.hash[slot])
+		if ahead := t.Ahead(home, p); ahead > buckets.Reach {
+			return fmt.Errorf("slot %d lies %d buckets ahead of its own; want %d at most", slot, ahead, buckets.Reach)
+		}
+		if crowds[home]++; crowds[home] > c.maxCrowd {
+			return fmt.Errorf("bucket %d has a crowd of %d at least; want %d at most", home, crowds[home], c.maxCrowd)
+		}
+	}
+	for home, n := range crowds {
+		if m.crowds == nil {
+			break
+		}
+		if got := m.crowds.Len(home); got != n {
+			return fmt.Errorf("bucket %d has a crowd of %d; %d are listed", home, n, got)
+		}
+		err := m.crowds.Check(home, func(slot uint32) bool {
+			return m.place[slot] != buckets.NoPlace && t.Number(m.hash[slot]) == home
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // probationersLocked recounts the residents that are on probation.

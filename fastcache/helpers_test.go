@@ -26,7 +26,8 @@ func layouts() (all []layout) {
 		all = append(all,
 			layout{fmt.Sprintf("shards=%d/hash=good", shards), shards, fastcache.HashGood},
 			layout{fmt.Sprintf("shards=%d/hash=constant", shards), shards, fastcache.HashConstant},
-			layout{fmt.Sprintf("shards=%d/hash=truncated", shards), shards, fastcache.HashTruncated})
+			layout{fmt.Sprintf("shards=%d/hash=truncated", shards), shards, fastcache.HashTruncated},
+			layout{fmt.Sprintf("shards=%d/hash=secret", shards), shards, fastcache.HashSecret})
 	}
 	return all
 }

@@ -194,10 +194,10 @@ func TestPromise9ReplaceOfWhatJustWentEnds(t *testing.T) {
 	})
 }
 
-// Digests depend on a secret seed, so nobody can choose ids that collide, and on where a
-// key's parts end.
+// Secret digests depend on a seed, so nobody can choose ids that collide, and on where a key's parts end.
 func TestPromise9DigestsAreSecret(t *testing.T) {
-	a, b := NewForTest(Config[int]{}, 1, HashGood), NewForTest(Config[int]{}, 1, HashGood)
+	cfg := Config[int]{Hash: SecretHash}
+	a, b := NewForTest(cfg, 1, HashGood), NewForTest(cfg, 1, HashGood)
 	seen := map[uint64]bool{}
 	for i := range 10_000 {
 		id := fmt.Sprint(i)
@@ -211,6 +211,10 @@ func TestPromise9DigestsAreSecret(t *testing.T) {
 	}
 	if len(seen) != 20_000 {
 		t.Errorf("20000 keys have %d digests", len(seen))
+	}
+	x, y := NewForTest(Config[int]{}, 1, HashGood), NewForTest(Config[int]{}, 1, HashGood)
+	if x.partialDigest("p") == y.partialDigest("p") {
+		t.Error("under XXHash a partial key has the same digest in the indexes of two caches")
 	}
 	parts, byID, byPartial := map[string]bool{}, map[uint64]bool{}, map[uint64]bool{}
 	for id := range 256 {

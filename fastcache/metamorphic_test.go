@@ -49,7 +49,9 @@ func layoutsFor(config [2]byte) (all []cachetest.Layout) {
 				cachetest.Layout{Shards: shards, HashMask: fastcache.HashGood, Scan: scan},
 				cachetest.Layout{Shards: shards, HashMask: fastcache.HashConstant, Scan: scan},
 				cachetest.Layout{Shards: shards, HashMask: fastcache.HashTruncated, Scan: scan},
-				cachetest.Layout{Shards: shards, HashMask: fastcache.HashGood, Scan: scan, Keys: model.Colliding})
+				cachetest.Layout{Shards: shards, HashMask: fastcache.HashSecret, Scan: scan},
+				cachetest.Layout{Shards: shards, HashMask: fastcache.HashSecret, Scan: scan, Keys: model.Colliding},
+				cachetest.Layout{Shards: shards, HashMask: fastcache.HashGood, Crowd: fastcache.CrowdLimit, Scan: scan, Keys: model.Colliding})
 		}
 	}
 	return all
@@ -71,6 +73,12 @@ func TestCollidingUniverseCollides(t *testing.T) {
 	}
 	if len(parts) < 256 || len(sums) != 1 {
 		t.Errorf("%d parts of keys have %d sums; want 256 at least with 1", len(parts), len(sums))
+	}
+	for i := range uint64(1000) {
+		sum := i * 0x9e3779b97f4a7c15
+		if got := xxhash.Sum64String(model.WithXXH64(sum)); got != sum {
+			t.Fatalf("a string made to have the sum %#x has %#x", sum, got)
+		}
 	}
 }
 

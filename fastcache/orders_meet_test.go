@@ -21,7 +21,7 @@ func TestOrdersWhatStaysIsFoundAndListed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			orders.All(t, func(r *orders.Run) {
-				s := newScene(r, Config[int]{}).hold()
+				s := newScene(r, Config[int]{Hash: SecretHash}).hold()
 				s.hashMask = HashConstant
 				s.put(keyB, 2, soon) // before what stays in the bucket
 				s.put(keyA, 1, soon)

@@ -132,6 +132,46 @@ func TestOrdersRoomOfAnotherShard(t *testing.T) {
 	})
 }
 
+// A session that is one too many for its bucket removes the oldest there, whatever ends that one at the same
+// time: it ends once, and the bound of the crowd holds.
+func TestOrdersACrowdGivesUpItsOldest(t *testing.T) {
+	for name, end := range map[string]func(s *scene, taken map[int]int){
+		"Lookup": func(s *scene, _ map[int]int) {
+			s.run.Go("Lookup", func() {
+				if v, ok := s.Lookup(keyA); ok && v != 1 {
+					s.run.Failf("Lookup = %d", v)
+				}
+			})
+		},
+		"Take": func(s *scene, taken map[int]int) {
+			s.takes("Take", taken, func() (int, bool) { return s.Take(keyA) })
+		},
+		"TakeNewest": func(s *scene, taken map[int]int) {
+			s.takes("TakeNewest", taken, func() (int, bool) { _, v, ok := s.TakeNewest("p"); return v, ok })
+		},
+		"DeletePartial": func(s *scene, _ map[int]int) { s.run.Go("DeletePartial", func() { s.DeletePartial("p") }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := newScene(r, Config[int]{NoIndex: name == "Lookup" || name == "Take"}).hold()
+				s.maxCrowd = 1
+				s.shards[0].listCrowdsLocked()
+				near := keyWith("q", s.digest(keyA))
+				taken := map[int]int{}
+				s.put(keyA, 1, soon)
+				r.Go("Update", func() { s.put(near, 2, soon) })
+				end(s, taken)
+				r.AtRest(func() error {
+					if v, ok := s.Lookup(near); !ok || v != 2 {
+						return fmt.Errorf("Lookup of the newest = %d %v", v, ok)
+					}
+					return s.account([]int{1, 2}, taken)
+				})
+			})
+		})
+	}
+}
+
 // Reports are delivered by one goroutine at a time, each once, and Close waits for the last.
 func TestOrdersReportsAreDeliveredOnce(t *testing.T) {
 	orders.All(t, func(r *orders.Run) {

@@ -45,13 +45,14 @@ const (
 	Revoked                    // by DeletePartial
 	Cleared                    // by Clear, or by an overflow under InvalidateAll
 	Closed                     // by Close
+	Crowded                    // as the oldest of too many with one hash: see XXHash
 )
 
 // reasons is the number of valid reasons plus one, the size of a table that they index.
-const reasons = int(Closed) + 1
+const reasons = int(Crowded) + 1
 
 var reasonNames = [reasons]string{"invalid", "deleted", "taken", "replaced", "expired", "evicted",
-	"quota", "revoked", "cleared", "closed"}
+	"quota", "revoked", "cleared", "closed", "crowded"}
 
 // String returns the reason's name in lower case, fit for a metric label.
 func (r Reason) String() string {

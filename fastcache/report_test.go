@@ -267,7 +267,7 @@ func TestPromise8ExpiredKeepsItsReason(t *testing.T) {
 
 func TestPromise8ReasonString(t *testing.T) {
 	want := []string{"invalid", "deleted", "taken", "replaced", "expired", "evicted", "quota", "revoked", "cleared", "closed",
-		"Reason(10)"}
+		"crowded", "Reason(11)"}
 	for r, want := range want {
 		if got := fastcache.Reason(r).String(); got != want {
 			t.Errorf("Reason(%d).String() = %q; want %q", r, got, want)
@@ -276,7 +276,7 @@ func TestPromise8ReasonString(t *testing.T) {
 	if got := fastcache.Reason(255).String(); got != "Reason(255)" {
 		t.Errorf("Reason(255).String() = %q", got)
 	}
-	if fastcache.Deleted != 1 || fastcache.Closed != 9 {
-		t.Error("the reasons are numbered 1 to 9 in the order of the documentation")
+	if fastcache.Deleted != 1 || fastcache.Crowded != 10 {
+		t.Error("the reasons are numbered 1 to 10 in the order of the documentation")
 	}
 }

@@ -50,6 +50,8 @@ type shard[V any] struct {
 
 		probation eviction.List // sessions on probation, which the policy has, too
 
+		crowds *eviction.Lists // by bucket, the sessions whose search begins there; nil until one is suspect
+
 		reports    []Removal[V] // queued for OnRemove, oldest first
 		delivering bool         // a goroutine delivers, or is about to
 
@@ -89,18 +91,16 @@ func grown[E any](s []E, n int) []E {
 func (s *shard[V]) resetLocked() {
 	s.table.Store(buckets.New[node[V]](1))
 	s.mu.slots = slots{free: noSlot}
-	s.mu.policy, s.mu.probation = eviction.Policy{}, eviction.List{}
+	s.mu.policy, s.mu.probation, s.mu.crowds = eviction.Policy{}, eviction.List{}, nil
 	s.mu.wheel, s.mu.loose = nil, loose{slot: noSlot}
 }
 
-// allocLocked returns a free slot; the table has room for as many nodes as there are slots.
-func (s *shard[V]) allocLocked(c *Cache[V], now int64) uint32 {
+// allocLocked returns a free slot, of which there must be one; the table has room for as many nodes as
+// there are slots.
+func (s *shard[V]) allocLocked(now int64) uint32 {
 	m := &s.mu
 	if m.wheel == nil {
 		m.wheel = timerwheel.New(tickOf(now))
-	}
-	if m.free == noSlot {
-		s.addSlotsLocked(c)
 	}
 	slot := m.free
 	m.free = m.hash[slot]
@@ -127,7 +127,7 @@ func (s *shard[V]) addSlotsLocked(c *Cache[V]) {
 		m.hash[slot] = m.free
 		m.free = uint32(slot)
 	}
-	s.growTableLocked(buckets.For(n))
+	s.fitTableLocked(c)
 }
 
 // nodeLocked returns the node of a slot, nil if the slot is free.
@@ -136,18 +136,6 @@ func (s *shard[V]) nodeLocked(slot uint32) *node[V] {
 		return s.table.Load().At(p).Load()
 	}
 	return nil
-}
-
-// growTableLocked publishes a table of n buckets with all residents. It
-// reads the slots' hashes, not the entries.
-func (s *shard[V]) growTableLocked(n int) {
-	old, t := s.table.Load(), buckets.New[node[V]](n)
-	for slot, p := range s.mu.place {
-		if p != buckets.NoPlace {
-			s.mu.place[slot] = t.Insert(s.mu.hash[slot], old.At(p).Load())
-		}
-	}
-	s.table.Store(t) // publishes: the new table is complete
 }
 
 // removeLocked ends the session of a resident for a reason, unless it is over already, takes
@@ -159,6 +147,7 @@ func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int6
 	m.work++
 	until := n.Item.until.Load()
 	ended = c.end(n, reason, now)
+	s.leaveCrowdLocked(slot)
 	s.table.Load().Remove(m.hash[slot], m.place[slot])
 	s.cancelLocked()
 	m.loose = loose{slot, until}

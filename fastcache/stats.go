@@ -15,6 +15,7 @@ type Stats struct {
 	Revoked  uint64 // by DeletePartial
 	Cleared  uint64 // by Clear, or by an overflow under InvalidateAll
 	Closed   uint64 // by Close
+	Crowded  uint64 // as the oldest of too many with one hash; 0 under SecretHash
 
 	Sessions    int    // as Size
 	PartialKeys int    // partial keys that have sessions; 0 with NoIndex
@@ -64,4 +65,5 @@ func (st *Stats) add(removed *[reasons]uint64) {
 	st.Revoked += removed[Revoked]
 	st.Cleared += removed[Cleared]
 	st.Closed += removed[Closed]
+	st.Crowded += removed[Crowded]
 }

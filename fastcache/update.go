@@ -208,6 +208,9 @@ func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
 		if out := s.quotaLocked(c, u); out != stored {
 			return out
 		}
+		if out := s.uncrowdLocked(c, u); out != stored {
+			return out
+		}
 	}
 	if out := s.claimLocked(c, u, old); out != stored {
 		return out
@@ -277,7 +280,15 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 // insertLocked stores a session whose key is not in the table, with the room claimed.
 func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 	m := &s.mu
-	slot := s.allocLocked(c, u.now)
+	if m.free == noSlot {
+		s.addSlotsLocked(c)
+		// In the table that has grown the sessions lie elsewhere.
+		if slot := s.crowdedLocked(c, uint32(u.digest)); slot != noSlot {
+			more, _ := s.removeLocked(c, s.nodeLocked(slot), Crowded, u.now)
+			u.room.add(more)
+		}
+	}
+	slot := s.allocLocked(u.now)
 	u.fresh.Item.slot = slot
 	m.hash[slot] = uint32(u.digest)
 	// linearizes: Update of a new key takes effect where the table's insert publishes it.
@@ -290,6 +301,7 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
+	s.joinCrowdLocked(slot)
 	m.policy.Insert(slot, m.hash[slot], u.follows)
 	if u.onProbation {
 		s.mu.probation.Add(slot, len(m.place))
@@ -315,6 +327,8 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	if old.Item.until.Load() <= 0 {
 		return false // a Lookup, or TakeNewest, has just ended it
 	}
+	s.leaveCrowdLocked(slot)
+	s.joinCrowdLocked(slot)
 	m.policy.Renew(slot) // before the group's lock, so that its cache misses overlap with those below
 	var g *index.Group[entry[V]]
 	if c.index != nil {

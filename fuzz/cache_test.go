@@ -48,7 +48,7 @@ func FuzzCache(f *testing.F) {
 }
 
 func TestModelHasOurReasons(t *testing.T) {
-	for r := model.Deleted; r <= model.Closed+1; r++ {
+	for r := model.Deleted; r <= model.Crowded+1; r++ {
 		ours, theirs := fastcache.Reason(r).String(), r.String()
 		if ours != theirs {
 			t.Errorf("reason %d is %s in fastcache and %s in the model", r, ours, theirs)

@@ -86,6 +86,7 @@ func (cfg MemoryConfig) cache() fastcache.Config[record] {
 		MaxWeight:     cfg.MaxBytes,
 		TTL:           cfg.MaxTTL,
 		RecordStats:   cfg.RecordStats,
+		Hash:          fastcache.SecretHash, // peers name partial keys, and in part session ids
 	}
 	if cfg.MaxBytes > 0 {
 		c.Weigh = weigh

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/internal/model"
 	"github.com/sessioncache/sessioncache/session"
 )
 
@@ -227,6 +228,25 @@ func TestUpdateConfirmsAndDemoteDoesNot(t *testing.T) {
 	}
 	if st := m.Stats(); st.Confirmed != 1 || st.OnProbation != 1 {
 		t.Errorf("Stats() say %d confirmed, %d not; want 1 and 1", st.Confirmed, st.OnProbation)
+	}
+}
+
+// Peers name keys, so they are hashed secretly: sessions whose keys are made to collide displace nobody, not
+// even each other.
+func TestSessionsOfMadeKeysStay(t *testing.T) {
+	m := open(t, session.MemoryConfig{})
+	const n = 300
+	made := func(i int) session.Key { return session.Key{Partial: "p", ID: model.CollidingPart(uint64(i))} }
+	for i := range n {
+		store(t, m, made(i), true)
+	}
+	for i := range n {
+		if _, err := m.Lookup(context.Background(), made(i)); err != nil {
+			t.Errorf("Lookup of session %d of %d: %v", i, n, err)
+		}
+	}
+	if got := kept(t, m, "p"); got != n {
+		t.Errorf("%d of %d sessions are left", got, n)
 	}
 }
 

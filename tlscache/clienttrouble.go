@@ -41,7 +41,10 @@ type troubled struct {
 }
 
 func newTrouble() (*trouble, error) {
-	cache, err := fastcache.New(fastcache.Config[*troubled]{MaxSessions: maxTroubled, TTL: troubledFor, NoIndex: true})
+	cache, err := fastcache.New(fastcache.Config[*troubled]{
+		MaxSessions: maxTroubled, TTL: troubledFor, NoIndex: true,
+		Hash: fastcache.SecretHash, // others say which hosts are dialled
+	})
 	if err != nil {
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}

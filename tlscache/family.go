@@ -57,7 +57,10 @@ func (l certList) is(certs []*x509.Certificate) bool {
 
 func newFamilies(tickets int) (*families, error) {
 	// One family of TLS 1.3 has two places, its list as it came and ours.
-	cache, err := fastcache.New(fastcache.Config[familyAt]{MaxSessions: 2 * max(tickets, minFamilies), TTL: 4 * maxLife13, NoIndex: true})
+	cache, err := fastcache.New(fastcache.Config[familyAt]{
+		MaxSessions: 2 * max(tickets, minFamilies), TTL: 4 * maxLife13, NoIndex: true,
+		Hash: fastcache.SecretHash, // the peer has a part in what a key is made of
+	})
 	if err != nil {
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}

@@ -70,7 +70,10 @@ type memoryPool struct {
 }
 
 func newMemoryPool(cfg ClientConfig, clock *clock) (*memoryPool, error) {
-	cache, err := fastcache.New(fastcache.Config[*ticket]{MaxSessions: cfg.MaxSessions, MaxPerPartial: cfg.PerKey})
+	cache, err := fastcache.New(fastcache.Config[*ticket]{
+		MaxSessions: cfg.MaxSessions, MaxPerPartial: cfg.PerKey,
+		Hash: fastcache.SecretHash, // others say which hosts are dialled
+	})
 	if err != nil {
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}

@@ -58,7 +58,10 @@ func marked(t *ticket) *markedTicket { return &markedTicket{t.identity(), t.unti
 const mirrorSlot = "mirror"
 
 func newStorePool(cfg ClientConfig, clock *clock, families *families) (*storePool, error) {
-	marks, err := fastcache.New(fastcache.Config[*slotMarks]{MaxSessions: cfg.MaxSessions, TTL: maxLife13})
+	marks, err := fastcache.New(fastcache.Config[*slotMarks]{
+		MaxSessions: cfg.MaxSessions, TTL: maxLife13,
+		Hash: fastcache.SecretHash, // others say which hosts are dialled
+	})
 	if err != nil {
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}

@@ -34,7 +34,7 @@ func fill(t *Table[keyed], hash uint32, n int) []Place {
 // A node is there for all from one store on: who looks for it after another has found it finds it, also
 // where that one came by the tag of a node that was in this place before.
 func TestOrdersWhatOneFindsTheNextFinds(t *testing.T) {
-	for _, full := range []int{0, nodesPerBucket} { // in its home bucket, or beyond it
+	for _, full := range []int{0, PerBucket} { // in its home bucket, or beyond it
 		t.Run(strconv.Itoa(full), func(t *testing.T) {
 			orders.All(t, func(r *orders.Run) {
 				table := New[keyed](2)

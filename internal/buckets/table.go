@@ -11,7 +11,8 @@
 //   - to grow, the owner fills a new table and then publishes it; a reader of the old one
 //     sees the nodes as they were.
 //
-// The owner knows a node's hash and place, compares keys, and says how many fit (For).
+// The owner knows a node's hash and place, compares keys, and says how many fit (For). Where hashes are
+// not secret, it also sees to it that no search is long (Reach).
 package buckets
 
 import (
@@ -22,10 +23,11 @@ import (
 )
 
 const (
-	// nodesPerBucket nodes and their tags fill one cache line of 64 bytes, where pointers have 64 bits.
-	nodesPerBucket = 7
-	pointerSize    = 4 << (^uintptr(0) >> 63)
-	wordSize       = 8
+	// PerBucket nodes and their tags fill one cache line of 64 bytes, where pointers have 64 bits.
+	PerBucket = 7
+
+	pointerSize = 4 << (^uintptr(0) >> 63)
+	wordSize    = 8
 
 	// loadNum/loadDen is the share of a table's places that may be in use. At 2/3, one search
 	// in twelve for a missing key must look at a second bucket; at 4/5, one in four.
@@ -45,7 +47,7 @@ const (
 // reached overflowFull stays, since it no longer knows how many there are.
 type Bucket[N any] struct {
 	word  atomic.Uint64
-	nodes [nodesPerBucket]atomic.Pointer[N]
+	nodes [PerBucket]atomic.Pointer[N]
 }
 
 // A Table is a fixed number of buckets. Readers take no lock.
@@ -58,7 +60,7 @@ func New[N any](buckets int) *Table[N] { return &Table[N]{make([]Bucket[N], buck
 
 // For returns how many buckets have room for a number of nodes.
 func For(nodes int) int {
-	return (nodes*loadDen + nodesPerBucket*loadNum - 1) / (nodesPerBucket * loadNum)
+	return (nodes*loadDen + PerBucket*loadNum - 1) / (PerBucket * loadNum)
 }
 
 // A Place names one of a table's places for a node: eight times the bucket's number, plus
@@ -143,7 +145,8 @@ func (t *Table[N]) Find(hash uint32, is func(*N) bool) *N {
 }
 
 // Insert adds a node and returns its place. The table must have room, and no node that the
-// owner takes for the same.
+// owner takes for the same. It goes into the first bucket with an empty place, however far that is; who
+// bounds that asks HasRoom before.
 func (t *Table[N]) Insert(hash uint32, n *N) Place {
 	for i := t.home(hash); ; i = (i + 1) % len(t.buckets) {
 		b := &t.buckets[i]

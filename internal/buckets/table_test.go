@@ -128,8 +128,8 @@ func TestReadersFindWhatStaysWhileOthersComeAndGo(t *testing.T) {
 
 func TestForLeavesAThirdOfThePlacesEmpty(t *testing.T) {
 	for nodes := range 5000 {
-		if places := For(nodes) * nodesPerBucket; places*loadNum < nodes*loadDen || places > nodes*loadDen/loadNum+nodesPerBucket {
-			t.Fatalf("For(%d) = %d buckets of %d; want the fewest of which two thirds are as many", nodes, For(nodes), nodesPerBucket)
+		if places := For(nodes) * PerBucket; places*loadNum < nodes*loadDen || places > nodes*loadDen/loadNum+PerBucket {
+			t.Fatalf("For(%d) = %d buckets of %d; want the fewest of which two thirds are as many", nodes, For(nodes), PerBucket)
 		}
 	}
 }

@@ -14,13 +14,14 @@ import (
 // A Layout is how a cache is made where no promise depends on it: caches of two layouts answer alike.
 type Layout struct {
 	Shards   int            // a power of two
-	HashMask uint64         // over the digest; all ones as in production
+	HashMask uint64         // what NewForTest takes
+	Crowd    int            // see model.Config; of what Keys are called
 	Keys     model.Universe // what the keys are called
 	Scan     bool           // no index: what it is for is done by a scan for the newest value
 }
 
 func (l Layout) String() string {
-	return fmt.Sprintf("cachetest.Layout{Shards: %d, HashMask: %#x, Keys: %v, Scan: %t}", l.Shards, l.HashMask, l.Keys, l.Scan)
+	return fmt.Sprintf("cachetest.Layout{Shards: %d, HashMask: %#x, Crowd: %d, Keys: %v, Scan: %t}", l.Shards, l.HashMask, l.Crowd, l.Keys, l.Scan)
 }
 
 // A Run is what it takes to repeat a run: everything but what an overflow evicts follows from it.
@@ -62,6 +63,7 @@ func (r Run) Record(open func(fastcache.Config[uint64], Layout) *fastcache.Cache
 func (r Run) Configs() (fastcache.Config[uint64], model.Config) {
 	cfg, ref := Config(r.Config[0], r.Config[1])
 	ref.OneShard = ref.OneShard && r.Layout.Shards == 1
+	ref.Crowd = r.Layout.Crowd
 	return cfg, ref
 }
 

@@ -32,7 +32,7 @@ type Subject struct {
 
 	mu      sync.Mutex
 	reports []model.Removal
-	totals  [model.Closed + 1]uint64 // reports so far, by reason
+	totals  [model.Crowded + 1]uint64 // reports so far, by reason
 }
 
 // Config returns the configuration that two bytes stand for, for the cache and for the model.
@@ -255,7 +255,7 @@ func (s *Subject) checkStats(counts, reports bool) error {
 	if counts && (st.Hits != s.hits || st.Misses != s.misses) {
 		return fmt.Errorf("fastcache: Stats: %d hits, %d misses; want %d and %d", st.Hits, st.Misses, s.hits, s.misses)
 	}
-	gone := st.Deleted + st.Taken + st.Expired + st.Evicted + st.Quota + st.Revoked + st.Cleared + st.Closed
+	gone := st.Deleted + st.Taken + st.Expired + st.Evicted + st.Quota + st.Revoked + st.Cleared + st.Closed + st.Crowded
 	if st.Inserted != gone || st.Sessions != 0 || st.Weight != 0 || st.PartialKeys != 0 || st.PendingReports != 0 {
 		return fmt.Errorf("fastcache: Stats after Close: %+v; want as many inserted as gone (%d) and nothing left", st, gone)
 	}
@@ -263,7 +263,7 @@ func (s *Subject) checkStats(counts, reports bool) error {
 		return nil
 	}
 	got := [len(s.totals)]uint64{
-		0, st.Deleted, st.Taken, st.Replaced, st.Expired, st.Evicted, st.Quota, st.Revoked, st.Cleared, st.Closed,
+		0, st.Deleted, st.Taken, st.Replaced, st.Expired, st.Evicted, st.Quota, st.Revoked, st.Cleared, st.Closed, st.Crowded,
 	}
 	if got != s.totals {
 		return fmt.Errorf("fastcache: Stats count removals as %v; want %v, as reported", got, s.totals)

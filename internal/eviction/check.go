@@ -48,6 +48,21 @@ func (l *List) Check() error {
 	return nil
 }
 
+// Check walks a list, which must have no slots but those of which of says so, and returns the first
+// contradiction. It is for tests.
+func (l *Lists) Check(list int, of func(slot uint32) bool) error {
+	c := &l.chains[list]
+	if err := c.check(l.links, 0, 0); err != nil {
+		return fmt.Errorf("eviction: list %d: %w", list, err)
+	}
+	for slot := range c.slots(l.links) {
+		if !of(slot) {
+			return fmt.Errorf("eviction: slot %d is on list %d", slot, list)
+		}
+	}
+	return nil
+}
+
 // check walks a chain, whose slots have this state, and no others.
 func (c *chain) check(links []link, state, mask uint8) error {
 	n, older := 0, NoSlot

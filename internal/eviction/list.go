@@ -1,5 +1,7 @@
 package eviction
 
+import "iter"
+
 // NoSlot is none: it ends a list, and an eviction that spares no slot is told to spare it.
 const NoSlot = ^uint32(0)
 
@@ -67,6 +69,16 @@ func (c *chain) first(links []link, except uint32) uint32 {
 	return c.oldest
 }
 
+// slots yields the slots of the chain, the oldest first.
+func (c *chain) slots(links []link) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		slot := c.first(links, NoSlot)
+		for slot != NoSlot && yield(slot) {
+			slot = links[slot].newer
+		}
+	}
+}
+
 // A List lists some of a shard's slots in the order in which they were added, such as those of
 // sessions on probation. It costs a session no allocation, and nothing is on it twice.
 //
@@ -101,3 +113,34 @@ func (l *List) Remove(slot uint32) {
 
 // Oldest returns the oldest slot but except, or NoSlot.
 func (l *List) Oldest(except uint32) uint32 { return l.chain.first(l.links, except) }
+
+// Lists are several lists of a shard's slots, by number, each in the order in which its slots were added.
+// A slot is on one of them at most.
+//
+// The zero value has no list; call NewLists. It takes 12 bytes for every slot and 16 for every list. It is
+// not safe for concurrent use.
+type Lists struct {
+	links  []link
+	chains []chain
+}
+
+// NewLists returns so many empty lists.
+func NewLists(lists int) *Lists { return &Lists{chains: make([]chain, lists)} }
+
+// Add makes a slot that is on no list the newest of one; slots is how many the shard has.
+func (l *Lists) Add(list int, slot uint32, slots int) {
+	l.links = grown(l.links, slots)
+	l.chains[list].push(l.links, slot)
+}
+
+// Remove takes a slot off a list, which it must be on.
+func (l *Lists) Remove(list int, slot uint32) { l.chains[list].unlink(l.links, slot) }
+
+// Len returns how many slots are on a list.
+func (l *Lists) Len(list int) int { return l.chains[list].len }
+
+// Oldest returns the oldest slot of a list, or NoSlot.
+func (l *Lists) Oldest(list int) uint32 { return l.chains[list].first(l.links, NoSlot) }
+
+// Slots yields the slots of a list, the oldest first. None may be added or removed meanwhile.
+func (l *Lists) Slots(list int) iter.Seq[uint32] { return l.chains[list].slots(l.links) }

@@ -57,6 +57,8 @@
 // are made at the first eviction. A Policy takes 12 bytes for each slot and about 7 more for ghosts.
 package eviction
 
+import "iter"
+
 // MaxUses is the largest count of uses that makes a difference: two bits are enough for it.
 const MaxUses = 3
 
@@ -195,6 +197,19 @@ func (p *Policy) LeaveGhost(slot, hash uint32) {
 	default:
 		if leaves, _ := p.leavesGhost(hash); leaves {
 			p.ghosts.add(hash, p.links[slot].since, false)
+		}
+	}
+}
+
+// All yields every queued slot: queue by queue, spent first and main last, the oldest of each first.
+func (p *Policy) All() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for _, id := range [...]queueID{spent, doubted, window, main} {
+			for slot := range p.queue[id].slots(p.links) {
+				if !yield(slot) {
+					return
+				}
+			}
 		}
 	}
 }

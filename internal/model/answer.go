@@ -52,8 +52,8 @@ func (a Answer) String() string {
 // Diff compares two runs of the same operations by caches that may differ only in what no promise
 // is about: shards, hashes, the bytes of keys, the index. It returns the first answer that differs.
 //
-// Which session an overflow evicts is the cache's choice. So unless sameVictims, answers are
-// compared until one of the runs evicts, and again from where both are empty at the same time. In
+// Which session an overflow evicts is the cache's choice, and which keys share a bucket depends on the hash. So
+// unless sameVictims, answers are compared until one of the runs evicts, and again from where both are empty at the same time. In
 // between what must agree are the errors of Update, and that a full cache stays full until something
 // leaves. The size need not agree while it counts what expired in this tick.
 func Diff(a, b []Answer, cfg Config, sameVictims bool) error {
@@ -110,7 +110,7 @@ func (d *differ) step(a, b Answer) string {
 func (a Answer) fills(size int) bool { return a.settled && size > 0 && a.size == size }
 
 func (a Answer) evicted() bool {
-	return slices.ContainsFunc(a.gone, func(rm Removal) bool { return rm.Reason == Evicted || rm.Reason == unknown })
+	return slices.ContainsFunc(a.gone, func(rm Removal) bool { return rm.Reason == Evicted || rm.Reason == Crowded || rm.Reason == unknown })
 }
 
 func (a Answer) expired() bool {

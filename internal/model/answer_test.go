@@ -32,6 +32,7 @@ var (
 	cleared = Op{Kind: Clear}
 	looked  = Op{Kind: Lookup, Partial: 1, ID: 1}
 	evicts  = []Removal{gone(keyA, valueA, Evicted, 0)}
+	crowds  = []Removal{gone(keyA, valueA, Crowded, 0)}
 	evicts2 = []Removal{gone(keyB, valueB, Evicted, 0)}
 )
 
@@ -74,6 +75,8 @@ var comparedRuns = []struct {
 		[]Answer{answer(stored, 1, nil, nil)}, []Answer{{Op: stored, got: []any{nil}, settled: true, size: 2}}, ""},
 	{"another victim", false, []Answer{answer(stored, 2, evicts, nil), answer(looked, 2, nil, false)},
 		[]Answer{answer(stored, 2, evicts2, nil), answer(looked, 2, nil, true)}, ""},
+	{"a victim of one hash", false, []Answer{answer(stored, 2, crowds, nil), answer(looked, 2, nil, false)},
+		[]Answer{answer(stored, 3, nil, nil), answer(looked, 3, nil, true)}, ""},
 	{"another victim where there is one choice", true, []Answer{answer(stored, 2, evicts, nil)},
 		[]Answer{answer(stored, 2, evicts2, nil)}, "operation 0: what was removed"},
 	{"another error after an eviction", false, []Answer{answer(stored, 2, evicts, nil), answer(another, 2, nil, nil)},

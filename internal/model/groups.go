@@ -215,6 +215,8 @@ func (r *Reference) sized(n int) error {
 		return fmt.Errorf("size is %d; want %d, or with what expired within a tick up to %d", n, least, most)
 	case r.cfg.MaxSessions > 0 && (n > r.cfg.MaxSessions || least > r.cfg.MaxSessions):
 		return fmt.Errorf("size is %d, %d are alive; want at most %d", n, least, r.cfg.MaxSessions)
+	case r.cfg.Crowd > 0 && n > r.cfg.Crowd:
+		return fmt.Errorf("size is %d; want at most %d, which share a bucket", n, r.cfg.Crowd)
 	case r.cfg.MaxWeight > 0 && weight > r.cfg.MaxWeight:
 		return fmt.Errorf("what is alive weighs %d; want at most %d", weight, r.cfg.MaxWeight)
 	case r.cfg.Reports && r.cfg.MaxSessions > 0 && len(r.resident) > r.cfg.MaxSessions:

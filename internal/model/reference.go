@@ -50,6 +50,7 @@ type Reference struct {
 	resident map[uint64]*session   // by value: stored and not reported yet
 	reported map[uint64]Reason     // by value
 	lastOf   map[Key]uint64        // by key, the value last reported: values grow, so must these
+	told     bool                  // something was demoted
 
 	// Of the operation under way:
 	newcomer *session   // stored by it
@@ -224,7 +225,7 @@ func (r *Reference) valueOf(key Key) uint64 {
 func (r *Reference) demote(key Key, ok bool) error {
 	s, err := r.one(key, ok)
 	if s != nil {
-		s.demoted = true
+		s.demoted, r.told = true, true
 	}
 	return err
 }

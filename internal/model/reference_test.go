@@ -57,6 +57,7 @@ var judgedAnswers = []struct {
 		return r.set(r.everything(), []pair{{keyB, valueB}, {keyA, valueA}, {keyA, valueA}}, 0)
 	}, "twice"},
 	{"size within the tick after a deadline", Config{}, time.Second + 5, func(r *Reference) error { return r.sized(2) }, ""},
+	{"size of a crowd", Config{Crowd: 1}, 0, func(r *Reference) error { return r.sized(2) }, "share a bucket"},
 	{"size a tick later", Config{}, time.Second + Tick + 1, func(r *Reference) error { return r.sized(2) }, "still there"},
 	{"revoked, and one of two returned", Config{}, 0, func(r *Reference) error {
 		return r.removeMany(r.newestFirst("p"), 1, Revoked)
@@ -129,6 +130,20 @@ var judgedReports = []struct {
 		[]Removal{gone(keyB, valueB, Evicted, 0), gone(keyA, valueA, Evicted, 0)}, "no more victims"},
 	{"the newcomer evicted", Config{MaxSessions: 2}, 0, storeC, []Removal{gone(keyC, valueC, Evicted, 0)}, "nothing in this"},
 	{"evicted by a Lookup", Config{MaxSessions: 2}, 0, nothing, []Removal{gone(keyA, valueA, Evicted, 0)}, "nothing in this"},
+	{"the oldest of a crowd", Config{Crowd: 2}, 0, storeC, []Removal{gone(keyA, valueA, Crowded, 0)}, ""},
+	{"another of a crowd", Config{Crowd: 2}, 0, storeC, []Removal{gone(keyB, valueB, Crowded, 0)}, "is older"},
+	{"the newcomer of a crowd", Config{Crowd: 2}, 0, storeC, []Removal{gone(keyC, valueC, Crowded, 0)}, "nothing in this"},
+	{"crowded without need", Config{Crowd: 3}, 0, storeC, []Removal{gone(keyA, valueA, Crowded, 0)}, "share a bucket"},
+	{"crowded by one that is replaced", Config{Crowd: 2}, 0, func(r *Reference) {
+		_ = r.update(&session{key: keyB, value: valueC}, time.Second, nil)
+	}, []Removal{gone(keyB, valueB, Replaced, 0), gone(keyA, valueA, Crowded, 0)}, "share a bucket"},
+	{"crowded under a secret hash", Config{}, 0, storeC, []Removal{gone(keyA, valueA, Crowded, 0)}, "share a bucket"},
+	{"two crowded for one", Config{Crowd: 2}, 0, storeC,
+		[]Removal{gone(keyA, valueA, Crowded, 0), gone(keyB, valueB, Crowded, 0)}, "share a bucket"},
+	{"crowded, with another expired for a tick", Config{Crowd: 2}, time.Second + Tick, func(r *Reference) {
+		r.resident[valueA].late *= 2
+		storeC(r)
+	}, []Removal{gone(keyA, valueA, Crowded, 0)}, "expired ones to go first"},
 	{"the oldest over quota", Config{MaxPerPartial: 2}, 0, storeC, []Removal{gone(keyA, valueA, Quota, 0)}, ""},
 	{"another over quota", Config{MaxPerPartial: 2}, 0, storeC, []Removal{gone(keyB, valueB, Quota, 0)}, "is older"},
 	{"all cleared", Config{MaxSessions: 2, InvalidateAll: true}, 0, storeC,

@@ -56,7 +56,7 @@ func (r *Reference) mayForce(s *session, why Reason) bool {
 	if r.newcomer == nil || s == r.newcomer {
 		return false
 	}
-	return why == Quota || why == r.overflowReason() || why == unknown && !r.cfg.Reports
+	return why == Quota || why == Crowded || why == r.overflowReason() || why == unknown && !r.cfg.Reports
 }
 
 // known finds the session of a report, which must be the first of its session and in order.
@@ -98,20 +98,27 @@ func (r *Reference) overflowReason() Reason {
 	return Evicted
 }
 
-// judgeForced judges what went to make room. The quota comes first: its victim's room is the
-// newcomer's, and no innocent session goes for it.
+// judgeForced judges what went to make room. The quota comes first, and then the crowd: their victim's room
+// is the newcomer's, and no innocent session goes for it.
 func (r *Reference) judgeForced(forced []*session, reasons []Reason) error {
 	var victims []*session
 	for i, s := range forced {
-		// An unknown reason is the quota if that is possible: fewer victims need another excuse.
-		if reasons[i] == r.overflowReason() || reasons[i] == unknown && r.judgeQuota(s) != nil {
+		judge, why := r.judgeQuota, Quota
+		switch {
+		case reasons[i] == r.overflowReason():
+			victims = append(victims, s)
+			continue
+		case reasons[i] == Crowded, reasons[i] == unknown && r.judgeQuota(s) != nil && r.judgeCrowd(s) == nil:
+			judge, why = r.judgeCrowd, Crowded
+		case reasons[i] == unknown && r.judgeQuota(s) != nil:
+			// An unknown reason is one of the others if that is possible: fewer victims need an excuse.
 			victims = append(victims, s)
 			continue
 		}
-		if err := r.judgeQuota(s); err != nil {
-			return fmt.Errorf("reported %v=%#x as quota: %w", s.key, s.value, err)
+		if err := judge(s); err != nil {
+			return fmt.Errorf("reported %v=%#x as %v: %w", s.key, s.value, why, err)
 		}
-		r.forget(s, Quota)
+		r.forget(s, why)
 	}
 	if len(victims) == 0 {
 		return nil
@@ -145,6 +152,24 @@ func (r *Reference) judgeQuota(s *session) error {
 		}
 	}
 	return fmt.Errorf("it is not in its group")
+}
+
+// judgeCrowd judges the removal of one session because its bucket was full. It is the oldest, as far as that
+// can be told: when the cache begins to look at crowds it goes by its eviction queues, in which a Demote and
+// evictions change the order.
+func (r *Reference) judgeCrowd(s *session) error {
+	if crowd := len(r.resident) - 1; r.cfg.Crowd == 0 || crowd < r.cfg.Crowd {
+		return fmt.Errorf("%d sessions were stored before; want that only where %d share a bucket", crowd, r.cfg.Crowd)
+	}
+	for _, other := range r.resident {
+		switch {
+		case r.cfg.Reports && after(other.late, Tick) <= r.now:
+			return fmt.Errorf("%v expired at %v, it is %v; want expired ones to go first", other.key, other.late, r.now)
+		case other.value < s.value && r.life(other) == alive && !r.told && r.cfg.MaxWeight == 0:
+			return fmt.Errorf("%v is older", other.key)
+		}
+	}
+	return nil
 }
 
 // judgeRoom judges the victims of an overflow: were so many needed, and was it their turn?

@@ -49,10 +49,11 @@ const (
 	Revoked
 	Cleared
 	Closed
+	Crowded
 )
 
 var reasonNames = []string{"none", "deleted", "taken", "replaced", "expired", "evicted", "quota",
-	"revoked", "cleared", "closed"}
+	"revoked", "cleared", "closed", "crowded"}
 
 func (r Reason) String() string {
 	if int(r) < len(reasonNames) {
@@ -87,6 +88,7 @@ type Config struct {
 	InvalidateAll bool
 	NoIndex       bool
 	Reports       bool // removals are reported; without, the driver infers them from All
+	Crowd         int  // all keys share a bucket, which holds so many sessions; 0: any number
 	OneShard      bool // all sessions share one eviction order, so a demoted one is the next victim
 }
 

@@ -1,8 +1,6 @@
 package model
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"slices"
 	"sync"
 )
@@ -61,31 +59,8 @@ var collidingParts = sync.OnceValue(func() renaming {
 		if _, again := r.of[part]; again || len(part) > MaxKeyPart {
 			continue
 		}
-		to := collidingPart(uint64(len(r.of)) + 1)
+		to := CollidingPart(uint64(len(r.of)) + 1)
 		r.of[part], r.plain[to] = to, part
 	}
 	return r
 })
-
-const (
-	prime1 = 11400714785074694791 // of XXH64
-	prime2 = 14029467366897019727
-)
-
-// collidingPart returns the i-th of many strings of 64 bytes, which is two stripes of four lanes and
-// no tail, with one and the same XXH64 of seed 0. They differ in the first lane of each stripe: the
-// first is free, and the second is solved so that the accumulator ends where it does for the others.
-func collidingPart(i uint64) string {
-	inverse := uint64(prime2) // Newton's iteration doubles the right low bits: 3, 6, 12, 24, 48, 96
-	for range 5 {
-		inverse *= 2 - prime2*inverse
-	}
-	const end = 0x5e5510ca5e // of accumulator + lane*prime2 before the last rotation: anything
-	free, start := i*0x9e3779b97f4a7c15, uint64(prime1)
-	start += prime2 // which wraps, as a constant may not
-	after := bits.RotateLeft64(start+free*prime2, 31) * prime1
-	var part [64]byte
-	binary.LittleEndian.PutUint64(part[:], free)
-	binary.LittleEndian.PutUint64(part[32:], (end-after)*inverse)
-	return string(part[:])
-}

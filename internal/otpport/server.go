@@ -81,6 +81,7 @@ func New(cfg Config, out io.Writer) (*Server, error) {
 	}
 	cache, err := fastcache.New(fastcache.Config[[]byte]{
 		MaxSessions: cfg.MaxSessions, MaxWeight: cfg.MaxBytes, Weigh: weigh, TTL: cfg.TTL,
+		Hash: fastcache.SecretHash, // the servers that OTP dials choose session ids
 	})
 	if err != nil {
 		return nil, err
