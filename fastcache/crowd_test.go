@@ -295,6 +295,74 @@ func TestPromise9TheLargestCrowdWithinReachPays(t *testing.T) {
 	}
 }
 
+// A crowd that is larger, and near, but has no session within reach, would pay for nothing.
+func TestPromise9WhoIsOutOfReachDoesNotPay(t *testing.T) {
+	c := NewForTest(Config[int]{MaxSessions: 4096}, 1, HashGood)
+	defer c.Close()
+	for i := range 2100 {
+		mustPut(t, c, farKey(i, 2100), i) // so that the table is as large as it gets
+	}
+	n := c.tables[0].Load().Len()
+	const first, flooded, spared, each = 40, 11, 5, 33
+	for i := range crowdLimit {
+		mustPut(t, c, inBucket(n, first-20, i), i)
+	}
+	for bucket := range flooded {
+		for i := range each {
+			if bucket != spared {
+				mustPut(t, c, inBucket(n, first+bucket, i), i)
+			}
+		}
+	}
+	if key := inBucket(n, first+spared, 0); c.tables[0].Load().HasRoom(uint32(c.digest(key))) {
+		t.Fatal("there is room for a session of the bucket that is not flooded")
+	}
+	before := c.Stats().Crowded
+	for i := range 10 {
+		mustPut(t, c, inBucket(n, first+spared, i), i)
+		mustBeInOrder(t, c)
+	}
+	for i := range crowdLimit {
+		if _, ok := c.Lookup(inBucket(n, first-20, i)); !ok {
+			t.Errorf("session %d went, and made no room", i)
+		}
+	}
+	if got := c.Stats().Crowded - before; got != 10 {
+		t.Errorf("%d went for 10 sessions", got)
+	}
+}
+
+// Buckets that are flooded a little each, in a long row, fill all that is within reach. They pay for each
+// other, though by chance another bucket of the row has more sessions than they.
+func TestPromise9AThinFloodTakesFromItself(t *testing.T) {
+	c := NewForTest(Config[int]{MaxSessions: 4096}, 1, HashGood)
+	defer c.Close()
+	for i := range 2100 {
+		mustPut(t, c, farKey(i, 2100), i)
+	}
+	n := c.tables[0].Load().Len()
+	const first, row, honest = 20, 123, 118 // nine a bucket fill 2*123 places ahead of the last one
+	for i := range 12 {
+		mustPut(t, c, inBucket(n, first+honest, i), i)
+	}
+	for i := range 9 + 10 {
+		for bucket := range row {
+			if bucket != honest && (i < 9 || bucket > honest-10) {
+				mustPut(t, c, inBucket(n, first+bucket, i), i)
+			}
+		}
+	}
+	mustBeInOrder(t, c)
+	for i := range 12 {
+		if _, ok := c.Lookup(inBucket(n, first+honest, i)); !ok {
+			t.Errorf("honest session %d went for the flood", i)
+		}
+	}
+	if got := c.Stats().Crowded; got < 80 {
+		t.Errorf("%d were crowded out; want 80 at least, or the row is not full", got)
+	}
+}
+
 // The sessions of a bucket are those of two of the next table: so tables that grow keep crowds bounded and
 // sessions within reach, whatever the keys and in whatever order they came.
 func TestPromise9GrowthKeepsCrowdsBounded(t *testing.T) {
@@ -354,14 +422,22 @@ func TestPromise9GrowthPutsSessionsNearTheirBuckets(t *testing.T) {
 				put++
 			}
 		}
-		mustBeInOrder(t, c)
-		for i := 1; put <= slots; i++ {
+		for i := 1; put < slots; i++ {
 			mustPut(t, c, far(i), i)
 			put++
 		}
+		// A place in the first bucket, and no slot: so the next one has room, until the table has grown and the row
+		// has closed up.
+		c.Delete(inBucket(n, (first+moved)%n, 0))
+		mustPut(t, c, far(slots-1), 1)
 		mustBeInOrder(t, c)
-		if st := c.Stats(); s.table.Load().Len() != 2*n || st.Crowded != 0 {
-			t.Errorf("%d buckets and %d crowded out; want %d, for the table has grown, and none", s.table.Load().Len(), st.Crowded, 2*n)
+		if len(s.mu.place) != slots || s.mu.free != noSlot || !s.table.Load().HasRoom(uint32(c.digest(inBucket(n, (first+moved)%n, 0)))) {
+			t.Fatalf("%d slots, the next free one is %d; want %d, none, and room in the table", len(s.mu.place), s.mu.free, slots)
+		}
+		mustPut(t, c, inBucket(n, (first+moved)%n, 24), 24)
+		mustBeInOrder(t, c)
+		if st := c.Stats(); s.table.Load().Len() != 2*n || st.Crowded != 1 {
+			t.Errorf("%d buckets and %d crowded out; want %d, for the table has grown, and 1", s.table.Load().Len(), st.Crowded, 2*n)
 		}
 		c.Close()
 	}

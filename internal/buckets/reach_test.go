@@ -62,3 +62,12 @@ func TestASmallTableHasRoomUntilItIsFull(t *testing.T) {
 		}
 	}
 }
+
+func TestAheadGoesOnAtTheFirstBucket(t *testing.T) {
+	table := New[node](10)
+	for _, tt := range []struct{ bucket, of, want int }{{0, 0, 0}, {3, 7, 4}, {9, 0, 1}, {7, 3, 6}} {
+		if got := table.Ahead(tt.bucket, Place(tt.of<<3|5)); got != tt.want {
+			t.Errorf("of 10 buckets, %d lies %d ahead of %d; want %d", tt.of, got, tt.bucket, tt.want)
+		}
+	}
+}
