@@ -86,7 +86,7 @@ type ClientConfig struct {
 	// Keyring seals what goes to a Store. It must be set with one, unless that is Local.
 	Keyring *Keyring
 
-	// Budget bounds the time that one Get or Put spends on the Store. Zero means
+	// Budget bounds the time that one Get or Put waits for the Store, as ServerConfig.Budget does. Zero means
 	// DefaultClientBudget.
 	Budget time.Duration
 }

@@ -86,11 +86,11 @@ func (o *offer) vouch(r *record) MissReason {
 	case s.local != nil:
 		return 0
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
-	defer cancel()
-	asked := start(ctx, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
-	marks, markErr := s.askWatermarks(ctx, o.marks(o.handleOf(r)))
-	seen, err := asked.wait(ctx)
+	b := grant(s.cfg.Budget / 2)
+	defer b.end()
+	asked := start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
+	marks, markErr := s.askWatermarks(b, o.marks(o.handleOf(r)))
+	seen, err := asked.wait(b)
 	if s.revoked(r, marks) {
 		return MissRevoked
 	}

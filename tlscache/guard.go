@@ -97,7 +97,7 @@ func (g *guard) formerLocked() (n int64) {
 	return n
 }
 
-// guarded returns what call returns, or an error after the time that is allowed. The call may then
+// guarded returns what call returns, or an error once the time that is allowed is over: see budget. The call may then
 // still run, with its context done, so it must own all that it uses. It may also run though
 // guarded has returned errOpen, as a probe.
 func guarded[T any](g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
@@ -106,9 +106,9 @@ func guarded[T any](g *guard, allowed time.Duration, call func(context.Context) 
 
 // guardedAs is guarded for a call that may be a probe or not.
 func guardedAs[T any](may bool, g *guard, allowed time.Duration, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), allowed)
-	defer cancel()
-	return start(ctx, g, may, call).wait(ctx)
+	b := grant(allowed)
+	defer b.end()
+	return start(b, g, may, call).wait(b)
 }
 
 // A pending is a call under way, or the reason why it was not made. Each must be waited for.
@@ -118,7 +118,13 @@ type pending[T any] struct {
 	probe   bool
 	refused error
 	answers chan answer[T]
-	given   *atomic.Bool // nothing waits for it any more
+	marks   *callMarks
+}
+
+// callMarks are what a call and who waits for it tell each other beside the answer.
+type callMarks struct {
+	begun atomic.Bool // its goroutine runs
+	given atomic.Bool // nothing waits for it any more, or it has returned
 }
 
 type answer[T any] struct {
@@ -134,17 +140,16 @@ const (
 
 // start calls a Store. While the breaker is open it does not, but for a probe now and then, whose
 // answer the handshake does not wait for.
-func start[T any](ctx context.Context, g *guard, may bool, call func(context.Context) (T, error)) pending[T] {
+func start[T any](b *budget, g *guard, may bool, call func(context.Context) (T, error)) pending[T] {
 	switch g.breaker.allow(time.Now(), may) {
 	case letThrough:
-		return enter(ctx, g, call)
+		return enter(b.ctx, g, call)
 	case letProbe:
-		deadline, _ := ctx.Deadline()
-		detached, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
-		p := probe(detached, g, call)
+		own := grant(b.left)
+		p := probe(own.ctx, g, call)
 		go func() {
-			defer cancel()
-			_, _ = p.wait(detached) // which reports it to the breaker
+			defer own.end()
+			_, _ = p.wait(own) // which reports it to the breaker
 		}()
 	}
 	return pending[T]{guard: g, refused: errOpen}
@@ -163,9 +168,9 @@ func enter[T any](ctx context.Context, g *guard, call func(context.Context) (T, 
 	if c.stuck.Load() != 0 {
 		c.stuck.Store(0)
 	}
-	p := pending[T]{guard: g, calls: c, given: new(atomic.Bool)}
+	p := pending[T]{guard: g, calls: c, marks: new(callMarks)}
 	return launch(ctx, p, call, func() {
-		if p.given.Swap(true) {
+		if p.marks.given.Swap(true) {
 			c.stranded.Add(-1)
 			g.breaker.hurry(time.Now())
 		}
@@ -179,7 +184,7 @@ func probe[T any](ctx context.Context, g *guard, call func(context.Context) (T, 
 		g.probes.Add(-1)
 		return pending[T]{guard: g, probe: true, refused: errBusy}
 	}
-	return launch(ctx, pending[T]{guard: g, probe: true}, call, func() {
+	return launch(ctx, pending[T]{guard: g, probe: true, marks: new(callMarks)}, call, func() {
 		g.probes.Add(-1)
 		g.breaker.hurry(time.Now())
 	})
@@ -190,6 +195,7 @@ func launch[T any](ctx context.Context, p pending[T], call func(context.Context)
 	p.answers = make(chan answer[T], 1) // a late answer finds a place, so its goroutine ends
 	go func() {
 		defer leave()
+		p.marks.begun.Store(true)
 		a := answer[T]{err: errPanicked} // unless call returns
 		defer func() { p.answers <- a }()
 		defer func() { _ = recover() }()
@@ -204,24 +210,19 @@ func (p pending[T]) giveUp() {
 		return
 	}
 	p.calls.stranded.Add(1)
-	if p.given.Swap(true) {
+	if p.marks.given.Swap(true) {
 		p.calls.stranded.Add(-1) // it has returned meanwhile
 	}
 }
 
-// wait returns the answer, or an error once ctx is done.
-func (p pending[T]) wait(ctx context.Context) (T, error) {
+// wait returns the answer, or an error once the budget is spent.
+func (p pending[T]) wait(b *budget) (T, error) {
 	var a answer[T]
 	if a.err = p.refused; a.err == nil {
-		select {
-		case a = <-p.answers:
-		case <-ctx.Done():
-			select {
-			case a = <-p.answers: // it came in time, and this goroutine did not get to run
-			default:
-				a.err = errTimeout
-				p.giveUp()
-			}
+		var came bool
+		if a, came = await(b, p.answers, p.marks.begun.Load); !came {
+			a.err = errTimeout
+			p.giveUp()
 		}
 	}
 	if errors.Is(a.err, context.DeadlineExceeded) {

@@ -102,12 +102,12 @@ func TestGuardLeavesAFailingStoreAlone(t *testing.T) {
 // What came before the end of the budget counts, though the goroutine that waits did not get to run until after it.
 func TestGuardTakesAnswersThatCameInTime(t *testing.T) {
 	g := newGuard(4)
-	done, cancel := context.WithCancel(t.Context())
-	cancel()
+	spent := grant(0)
+	defer spent.end()
 	for range 200 {
-		p := pending[int]{guard: g, calls: g.calls.Load(), given: new(atomic.Bool), answers: make(chan answer[int], 1)}
+		p := pending[int]{guard: g, calls: g.calls.Load(), marks: new(callMarks), answers: make(chan answer[int], 1)}
 		p.answers <- answer[int]{v: 1}
-		if v, err := p.wait(done); v != 1 || err != nil {
+		if v, err := p.wait(spent); v != 1 || err != nil {
 			t.Fatalf("wait = %v, %v; want the answer, which is there", v, err)
 		}
 	}
@@ -150,7 +150,7 @@ func TestGuardStaysOpenWhereBurstsTakeAllPlaces(t *testing.T) {
 			}
 			close(release)
 			for _, p := range burst {
-				_, _ = p.wait(t.Context())
+				_, _ = p.wait(grant(time.Second))
 			}
 			synctest.Wait()
 			time.Sleep(2 * breakerWindow)

@@ -115,15 +115,16 @@ func (p *storePool) find(key string, now stamp, may bool, get func(context.Conte
 	if p.closed.Load() {
 		return nil, MissGone
 	}
-	deadline := time.Now().Add(p.budget)
+	b := grant(p.budget)
+	defer b.end()
 	for _, k := range p.keyring.set.Load().all {
 		partial := p.partial(k, key)
 		for range p.perKey + 1 { // and the mirror: all of them may be over
-			entry, err := guardedAs(may, p.guard, time.Until(deadline), func(ctx context.Context) (session.Entry, error) {
+			entry, err := start(b, p.guard, may, func(ctx context.Context) (session.Entry, error) {
 				e, err := get(ctx, partial)
 				e.Session = bytes.Clone(e.Session) // the Store may write to it after all, while it is being opened
 				return e, err
-			})
+			}).wait(b)
 			if errors.Is(err, session.ErrNotFound) {
 				break
 			}
@@ -142,7 +143,7 @@ func (p *storePool) find(key string, now stamp, may bool, get func(context.Conte
 			}
 			// It may be the last one and still be there, to be found again and again; and a clock that is set back
 			// must not bring it back.
-			p.delete(deadline, entry.Key)
+			p.delete(b, entry.Key)
 			if err != nil {
 				return nil, missOf(err)
 			}
@@ -201,10 +202,12 @@ func boundSlot(key session.Key) []byte {
 }
 
 func (p *storePool) put(key string, t *ticket) {
+	b := grant(p.budget)
+	defer b.end()
 	t.slot = p.slotFor(key, t)
 	if !t.facts.is13() && !p.mark(key, t.slot).old {
 		// The key may have tickets of TLS 1.3, of which this server does not speak any more.
-		p.call(time.Now().Add(p.budget), func(ctx context.Context) error {
+		p.call(b, func(ctx context.Context) error {
 			_, err := p.store.DeletePartial(ctx, p.partial(p.keyring.active(), key))
 			return err
 		})
@@ -216,7 +219,7 @@ func (p *storePool) put(key string, t *ticket) {
 	for _, m := range p.marks.SelectSession(key) {
 		m.struck.Store(false)
 	}
-	p.update(key, t)
+	p.update(b, key, t)
 }
 
 // slotFor chooses the slot of a new ticket: one whose ticket has been handed out, or one that
@@ -262,7 +265,7 @@ func isSlot(id string) bool {
 }
 
 // update seals and stores a ticket in its slot. It returns the place.
-func (p *storePool) update(key string, t *ticket) session.Key {
+func (p *storePool) update(b *budget, key string, t *ticket) session.Key {
 	k := p.keyring.active()
 	place := session.Key{Partial: p.partial(k, key), ID: t.slot}
 	plain, err := appendTicket(nil, key, t)
@@ -274,7 +277,7 @@ func (p *storePool) update(key string, t *ticket) session.Key {
 		return place
 	}
 	if ttl := time.Duration(t.until.order - p.clock.read().order); ttl > 0 {
-		p.call(time.Now().Add(p.budget), func(ctx context.Context) error { return p.store.Update(ctx, place, sealed, ttl) })
+		p.call(b, func(ctx context.Context) error { return p.store.Update(ctx, place, sealed, ttl) })
 	}
 	return place
 }
@@ -287,22 +290,27 @@ func (p *storePool) giveBack(key string, t *ticket, wanted func() bool) {
 	if !wanted() || !p.mark(key, t.slot).handed.Load() { // not handed out: a fresh one is in its slot by now
 		return
 	}
-	if place := p.update(key, t); !wanted() {
-		p.delete(time.Now().Add(p.budget), place) // a flush that began meanwhile may have passed by it
+	b := grant(p.budget)
+	defer b.end()
+	if place := p.update(b, key, t); !wanted() { // a flush that began meanwhile may have passed by its place
+		again := grant(p.budget) // the other may be spent
+		defer again.end()
+		p.delete(again, place)
 	}
 }
 
 func (p *storePool) strike(key string) {
-	deadline := time.Now().Add(p.budget)
+	b := grant(p.budget)
+	defer b.end()
 	// Marks are read before any is set: one slot may come twice, under two secrets or because a
 	// Store repeats itself, and that is no second strike.
 	var spared []session.Key
 	again := false
 	for _, k := range p.keyring.set.Load().all { // as find looks
-		for _, place := range p.places(deadline, p.partial(k, key)) {
+		for _, place := range p.places(b, p.partial(k, key)) {
 			m := p.mark(key, place.ID)
 			if m.handed.Load() {
-				p.delete(deadline, place)
+				p.delete(b, place)
 				continue
 			}
 			again = m.struck.Load() || again
@@ -311,7 +319,7 @@ func (p *storePool) strike(key string) {
 	}
 	for _, place := range spared {
 		if again {
-			p.delete(deadline, place)
+			p.delete(b, place)
 		} else {
 			p.mark(key, place.ID).struck.Store(true)
 		}
@@ -319,11 +327,11 @@ func (p *storePool) strike(key string) {
 }
 
 // places returns where a Store has tickets of one partial key. It may say so of a place twice.
-func (p *storePool) places(deadline time.Time, partial string) []session.Key {
+func (p *storePool) places(b *budget, partial string) []session.Key {
 	most := int(p.perKey) + 1
-	entries, err := guarded(p.guard, time.Until(deadline), func(ctx context.Context) ([]session.Entry, error) {
+	entries, err := start(b, p.guard, mayProbe, func(ctx context.Context) ([]session.Entry, error) {
 		return p.store.SelectSession(ctx, partial, most)
-	})
+	}).wait(b)
 	if err != nil {
 		return nil // what came with an error is not an answer
 	}
@@ -337,14 +345,15 @@ func (p *storePool) places(deadline time.Time, partial string) []session.Key {
 }
 
 func (p *storePool) drop(key string) {
-	deadline := time.Now().Add(p.budget)
+	b := grant(p.budget)
+	defer b.end()
 	for place, m := range p.marks.SelectSession(key) {
 		if !m.handed.Load() {
 			continue
 		}
 		p.marks.Delete(place)
 		for _, k := range p.keyring.set.Load().all {
-			p.delete(deadline, session.Key{Partial: p.partial(k, key), ID: place.ID})
+			p.delete(b, session.Key{Partial: p.partial(k, key), ID: place.ID})
 		}
 	}
 }
@@ -358,8 +367,9 @@ func (p *storePool) flushAll() { p.flushKeys(func(string) bool { return true }) 
 // flushKeys removes the tickets whose keys are to go.
 func (p *storePool) flushKeys(goes func(key string) bool) {
 	p.marks.Clear()
-	deadline := time.Now().Add(flushBudget)
-	p.call(deadline, func(ctx context.Context) error {
+	b := grant(flushBudget)
+	defer b.end()
+	p.call(b, func(ctx context.Context) error {
 		for e, err := range p.store.All(ctx) {
 			if err := errors.Join(err, ctx.Err()); err != nil {
 				return err // the Store may not look at ctx, and go on for ever
@@ -407,17 +417,15 @@ func (p *storePool) setMark(key, slot string, m *slotMarks) {
 	_ = p.marks.Update(fastcache.Key{Partial: key, ID: slot}, m) // fails after Close only
 }
 
-func (p *storePool) delete(deadline time.Time, key session.Key) {
-	p.call(deadline, func(ctx context.Context) error { return p.store.Delete(ctx, key) })
+func (p *storePool) delete(b *budget, key session.Key) {
+	p.call(b, func(ctx context.Context) error { return p.store.Delete(ctx, key) })
 }
 
 // call is guarded for calls whose only answer is whether they worked. The guard counts; a
 // ticket that was not stored or not removed costs a handshake at most.
-func (p *storePool) call(deadline time.Time, f func(context.Context) error) {
+func (p *storePool) call(b *budget, f func(context.Context) error) {
 	if p.closed.Load() {
 		return
 	}
-	_, _ = guarded(p.guard, time.Until(deadline), func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, f(ctx)
-	})
+	_, _ = start(b, p.guard, mayProbe, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }).wait(b)
 }

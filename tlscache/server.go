@@ -68,7 +68,8 @@ type ServerConfig struct {
 	MaxAuthAge time.Duration
 
 	// Budget is how long one handshake may wait for a Store that is not Local: at most half of it
-	// for the session that the client offers, the rest to store the next one. Zero means 5 ms. A
+	// for the session that the client offers, the rest to store the next one. What counts is the wait for the
+	// Store; while it is for a processor of this machine, up to a second more may pass. Zero means 5 ms. A
 	// client that offers several tickets of ours, which none of the usual does, may wait for
 	// each of up to five: crypto/tls does not tell which of its calls belong together.
 	Budget time.Duration

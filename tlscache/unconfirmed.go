@@ -1,7 +1,6 @@
 package tlscache
 
 import (
-	"context"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -44,9 +43,9 @@ func (i *issue) withoutPlace(k *keys, h handle, r *record) []byte {
 	if err != nil || len(t) > maxTicket {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
-	defer cancel()
-	if err := s.attest(ctx, k, i.at.wall); err != nil {
+	b := grant(s.cfg.Budget / 2)
+	defer b.end()
+	if err := s.attest(b, k, i.at.wall); err != nil {
 		return i.fallback(k, h, r, missOf(err))
 	}
 	s.counts.sealed.Add(1)

@@ -184,17 +184,17 @@ func (o *offer) marks(h handle) []name {
 // at once: none can be trusted to answer soon.
 func (o *offer) fetch(h handle) (*record, MissReason) {
 	s := o.s
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
-	defer cancel()
+	b := grant(s.cfg.Budget / 2)
+	defer b.end()
 	key, single := s.storeKey(h, o.keys), o.single
-	asked := start(ctx, s.guard, !single, func(ctx context.Context) ([]byte, error) {
+	asked := start(b, s.guard, !single, func(ctx context.Context) ([]byte, error) {
 		if single {
 			return s.store.Take(ctx, key)
 		}
 		return s.store.Lookup(ctx, key)
 	})
-	marks, markErr := s.askWatermarks(ctx, o.marks(h))
-	sealed, err := asked.wait(ctx)
+	marks, markErr := s.askWatermarks(b, o.marks(h))
+	sealed, err := asked.wait(b)
 	if errors.Is(err, session.ErrNotFound) && markErr == nil {
 		return nil, o.absent(h, marks)
 	}
@@ -212,16 +212,16 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 }
 
 // askWatermarks returns some watermarks in the Store, in the order of their names.
-func (s *Server) askWatermarks(ctx context.Context, names []name) ([]told, error) {
+func (s *Server) askWatermarks(b *budget, names []name) ([]told, error) {
 	var asked [3]pending[told]
 	for i, n := range names {
-		asked[i] = start(ctx, s.guard, mayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
+		asked[i] = start(b, s.guard, mayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
 	}
 	marks := make([]told, len(names))
 	var errs error
 	for i := range names {
 		var err error
-		marks[i], err = asked[i].wait(ctx)
+		marks[i], err = asked[i].wait(b)
 		errs = errors.Join(errs, err)
 	}
 	return marks, errs

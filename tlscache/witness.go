@@ -64,8 +64,8 @@ func (s *Server) lookupWitness(ctx context.Context, k *keys) (witness, error) {
 }
 
 // attest sees to it that there is a witness in the Store at now, and returns an error if it did not answer.
-func (s *Server) attest(ctx context.Context, k *keys, now int64) error {
-	w, err := start(ctx, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).wait(ctx)
+func (s *Server) attest(b *budget, k *keys, now int64) error {
+	w, err := start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).wait(b)
 	if err != nil {
 		return err
 	}
@@ -83,9 +83,9 @@ func (s *Server) attest(ctx context.Context, k *keys, now int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = start(ctx, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
+	_, err = start(b, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL)
-	}).wait(ctx)
+	}).wait(b)
 	if err == nil {
 		s.seen.Store(&seenWitness{k.id, w, now})
 	}
@@ -131,9 +131,9 @@ func (s *Server) attestSometimes(k *keys, now int64) {
 		return // another does, or the process has just begun
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), unhurried)
-		defer cancel()
-		_ = s.attest(ctx, k, now)
+		b := grant(unhurried)
+		defer b.end()
+		_ = s.attest(b, k, now)
 	}()
 }
 

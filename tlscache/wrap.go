@@ -225,19 +225,19 @@ func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Dura
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Budget/2)
-	defer cancel()
-	stored := start(ctx, s.guard, mayProbe, func(ctx context.Context) (struct{}, error) {
+	b := grant(s.cfg.Budget / 2)
+	defer b.end()
+	stored := start(b, s.guard, mayProbe, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Update(ctx, key, sealed, ttl)
 	})
 	if confirmed {
 		s.attestSometimes(k, s.keyring.clock.read().wall)
 	} else if oldest, full := s.places.add(key, s.cfg.MaxUnconfirmed); full {
-		_, _ = start(ctx, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
+		_, _ = start(b, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, s.store.Delete(ctx, oldest)
-		}).wait(ctx)
+		}).wait(b)
 	}
-	_, err = stored.wait(ctx)
+	_, err = stored.wait(b)
 	return err
 }
 
