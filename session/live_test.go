@@ -118,6 +118,11 @@ func TestAllYieldsWhatHasBytesAndThenWhyTheRestHasNone(t *testing.T) {
 	if n != 10 || !errors.Is(last, session.ErrLive) {
 		t.Errorf("All yields %d sessions and ends with %v; want the 10 that have bytes, and %v", n, last, session.ErrLive)
 	}
+	ended := open(t, session.MemoryConfig{})
+	storeLive(t, ended, key("host", 1), session.Item{Live: &live{err: session.ErrNotFound}})
+	for e, err := range ended.All(context.Background()) {
+		t.Errorf("All yields %q, %v where every session was ended by its owner; want nothing", e.Session, err)
+	}
 	if entries, err := m.SelectSession(context.Background(), "host", 0); entries != nil || !errors.Is(err, session.ErrLive) {
 		t.Errorf("SelectSession returns %d sessions, %v; want none and %v", len(entries), err, session.ErrLive)
 	}

@@ -287,6 +287,7 @@ func (m *Memory) TakeNewest(ctx context.Context, partial string, keepLast bool) 
 		take = m.cache.TakeNewestKeepLast
 	}
 	var met record
+	var metKey Key
 	for {
 		key, r, ok := take(partial)
 		if !ok {
@@ -297,11 +298,12 @@ func (m *Memory) TakeNewest(ctx context.Context, partial string, keepLast bool) 
 			return e, err
 		}
 		// Met again, it is the last, which stays. It is not deleted by its key, under which another may have
-		// been stored by now; the cache drops it at its deadline.
-		if r.until == met.until && r.wall == met.wall {
+		// been stored by now; the cache drops it at its deadline. Others may have been stored at the same instant.
+		if key == metKey && r.until == met.until && r.wall == met.wall {
 			return Entry{}, m.missed()
 		}
 		met = r
+		metKey = key
 		if err := ctx.Err(); err != nil {
 			return Entry{}, err
 		}
