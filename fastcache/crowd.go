@@ -11,7 +11,7 @@ import (
 // and loads at most 37 buckets, whatever the keys.
 //
 // One session more for a full crowd removes the oldest of that crowd. A session that finds no place within reach
-// removes the oldest of its own crowd if that fills more than its bucket, unless another crowd with a session
+// removes the oldest of its own crowd if that fills a bucket already, unless another crowd with a session
 // there is more than twice as large. Otherwise it removes the oldest of the largest crowd. So the crowds that fill
 // more than their share pay for it, and flooding a few buckets takes nothing from their neighbours.
 //
@@ -79,7 +79,7 @@ func (s *shard[V]) crowdedLocked(c *Cache[V], hash uint32) uint32 {
 // no place is left there. It looks at no more sessions than lie around it.
 func (s *shard[V]) neighbourLocked(t *table[V], home int) uint32 {
 	victim, most := s.mu.crowds.Oldest(home), s.mu.crowds.Len(home)
-	if most > buckets.PerBucket {
+	if most >= buckets.PerBucket {
 		most *= 2
 	}
 	for i := 1; i < min(2*buckets.Reach+1, t.Len()); i++ {

@@ -37,7 +37,7 @@ func evictions(t *testing.T, cfg fastcache.Config[int]) (evicted []int) {
 	for i := range 10 * cfg.MaxSessions {
 		client := zipf.Uint64()
 		if i%4 == 0 {
-			client = uint64(1<<32 + i)
+			client = 1<<32 + uint64(i)
 		}
 		k := fastcache.Key{Partial: fmt.Sprint("host", client%100), ID: fmt.Sprint(client)}
 		if _, ok := c.Lookup(k); !ok {

@@ -9,8 +9,8 @@ func TestNodesWithinReachAreCountedExactly(t *testing.T) {
 	for name, hash := range map[string]func(i int) uint32{
 		"one bucket":             func(int) uint32 { return 1 << 31 },
 		"the last bucket":        func(int) uint32 { return 0xffff_ff00 },
-		"neighbours":             func(i int) uint32 { return uint32(1<<31 + i%5<<26) },
-		"neighbours at the edge": func(i int) uint32 { return uint32(0xf000_0000 + i%8<<26) },
+		"neighbours":             func(i int) uint32 { return 1<<31 + uint32(i%5)<<26 },
+		"neighbours at the edge": func(i int) uint32 { return 0xf000_0000 + uint32(i%8)<<26 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			table, all, full := New[node](length), []*node{}, 0
