@@ -179,28 +179,28 @@ func (cfg Config[V]) validate() (Config[V], error) {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if cfg.MaxSessions < 0 {
-		fault("MaxSessions is %d; want at least 1, or 0 for the default", cfg.MaxSessions)
+		fault("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, DefaultMaxSessions)
 	}
 	if cfg.MaxPerPartial < 0 {
 		fault("MaxPerPartial is %d; want at least 1, or 0 for no quota", cfg.MaxPerPartial)
 	}
 	if cfg.MaxPerPartial > 0 && cfg.NoIndex {
-		fault("MaxPerPartial is %d with NoIndex; a quota needs the index", cfg.MaxPerPartial)
+		fault("MaxPerPartial is %d with NoIndex; want 0, for a quota needs the index", cfg.MaxPerPartial)
 	}
 	if cfg.MaxWeight < 0 {
 		fault("MaxWeight is %d; want at least 1, or 0 for no bound", cfg.MaxWeight)
 	}
 	if cfg.MaxWeight > 0 && cfg.Weigh == nil {
-		fault("MaxWeight is %d and Weigh is nil; a bound on the weight needs Weigh", cfg.MaxWeight)
+		fault("MaxWeight is %d and Weigh is nil; want 0, for a bound on the weight needs Weigh", cfg.MaxWeight)
 	}
 	if cfg.TTL < 0 {
-		fault("TTL is %v; want more than 0, or 0 for 24h", cfg.TTL)
+		fault("TTL is %v; want at least 1ns, or 0 for %v", cfg.TTL, DefaultTTL)
 	}
 	if cfg.IdleTTL < 0 {
-		fault("IdleTTL is %v; want more than 0, or 0 for none", cfg.IdleTTL)
+		fault("IdleTTL is %v; want at least 1ns, or 0 for none", cfg.IdleTTL)
 	}
 	if cfg.Overflow > InvalidateAll {
-		fault("Overflow is %d; want EvictOne or InvalidateAll", cfg.Overflow)
+		fault("Overflow is %d; want EvictOne (%d) or InvalidateAll (%d)", cfg.Overflow, EvictOne, InvalidateAll)
 	}
 	if cfg.Hash > SecretHash {
 		fault("Hash is %d; want XXHash or SecretHash", cfg.Hash)

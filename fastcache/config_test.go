@@ -1,7 +1,9 @@
 package fastcache_test
 
 import (
+	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -55,6 +57,79 @@ func TestConfigOfOneFaultNamesThatOne(t *testing.T) {
 				t.Errorf("New = %v; want an error that says %q alone", err, tc.want)
 			}
 		})
+	}
+}
+
+// Every field is tried with what it may be at most and at least, and with what lies beyond: an error names the field,
+// the value and the limit, and nothing else. What is accepted works.
+func TestEveryFieldOfConfigIsCheckedToItsLimits(t *testing.T) {
+	type config = fastcache.Config[int]
+	weigh := func(fastcache.Key, int) int64 { return 1 }
+	rows := []struct {
+		field string
+		value any
+		cfg   config
+		want  string // of the error, after the package; empty: none
+	}{
+		{"MaxSessions", math.MinInt, config{MaxSessions: math.MinInt}, fmt.Sprintf("MaxSessions is %d; want at least 1, or 0 for 20480", math.MinInt)},
+		{"MaxSessions", -1, config{MaxSessions: -1}, "MaxSessions is -1; want at least 1, or 0 for 20480"},
+		{"MaxSessions", 0, config{MaxSessions: 0}, ""},
+		{"MaxSessions", 1, config{MaxSessions: 1}, ""},
+		{"MaxSessions", math.MaxInt, config{MaxSessions: math.MaxInt}, ""},
+		{"MaxPerPartial", math.MinInt, config{MaxPerPartial: math.MinInt}, fmt.Sprintf("MaxPerPartial is %d; want at least 1, or 0 for no quota", math.MinInt)},
+		{"MaxPerPartial", -1, config{MaxPerPartial: -1}, "MaxPerPartial is -1; want at least 1, or 0 for no quota"},
+		{"MaxPerPartial", -1, config{MaxPerPartial: -1, NoIndex: true}, "MaxPerPartial is -1; want at least 1, or 0 for no quota"},
+		{"MaxPerPartial", 0, config{MaxPerPartial: 0, NoIndex: true}, ""},
+		{"MaxPerPartial", 1, config{MaxPerPartial: 1}, ""},
+		{"MaxPerPartial", 1, config{MaxPerPartial: 1, NoIndex: true}, "MaxPerPartial is 1 with NoIndex; want 0, for a quota needs the index"},
+		{"MaxPerPartial", math.MaxInt, config{MaxPerPartial: math.MaxInt}, ""},
+		{"MaxWeight", int64(math.MinInt64), config{MaxWeight: math.MinInt64, Weigh: weigh}, "MaxWeight is -9223372036854775808; want at least 1, or 0 for no bound"},
+		{"MaxWeight", -1, config{MaxWeight: -1}, "MaxWeight is -1; want at least 1, or 0 for no bound"},
+		{"MaxWeight", 0, config{MaxWeight: 0, Weigh: weigh}, ""},
+		{"MaxWeight", 1, config{MaxWeight: 1, Weigh: weigh}, ""},
+		{"MaxWeight", int64(math.MaxInt64), config{MaxWeight: math.MaxInt64, Weigh: weigh}, ""},
+		{"Weigh", nil, config{Weigh: nil}, ""},
+		{"Weigh", nil, config{MaxWeight: 7}, "MaxWeight is 7 and Weigh is nil; want 0, for a bound on the weight needs Weigh"},
+		{"TTL", int64(math.MinInt64), config{TTL: math.MinInt64}, "TTL is -2562047h47m16.854775808s; want at least 1ns, or 0 for 24h0m0s"},
+		{"TTL", -1, config{TTL: -1}, "TTL is -1ns; want at least 1ns, or 0 for 24h0m0s"},
+		{"TTL", 0, config{TTL: 0}, ""},
+		{"TTL", 1, config{TTL: 1}, ""},
+		{"TTL", int64(math.MaxInt64), config{TTL: math.MaxInt64}, ""},
+		{"IdleTTL", int64(math.MinInt64), config{IdleTTL: math.MinInt64}, "IdleTTL is -2562047h47m16.854775808s; want at least 1ns, or 0 for none"},
+		{"IdleTTL", -1, config{IdleTTL: -1}, "IdleTTL is -1ns; want at least 1ns, or 0 for none"},
+		{"IdleTTL", 1, config{IdleTTL: 1}, ""},
+		{"IdleTTL", int64(math.MaxInt64), config{IdleTTL: math.MaxInt64}, ""},
+		{"Overflow", 1, config{Overflow: fastcache.InvalidateAll}, ""},
+		{"Overflow", 2, config{Overflow: 2}, "Overflow is 2; want EvictOne (0) or InvalidateAll (1)"},
+		{"Overflow", 255, config{Overflow: 255}, "Overflow is 255; want EvictOne (0) or InvalidateAll (1)"},
+		{"OnRemove", nil, config{OnRemove: nil}, ""},
+		{"OnRemove", "a func", config{OnRemove: func(fastcache.Removal[int]) {}}, ""},
+		{"NoIndex", true, config{NoIndex: true}, ""},
+		{"ExactClock", true, config{ExactClock: true}, ""},
+		{"RecordStats", true, config{RecordStats: true}, ""},
+	}
+	tried := map[string]bool{}
+	for _, row := range rows {
+		tried[row.field] = true
+		c, err := fastcache.New(row.cfg)
+		if row.want != "" {
+			if got := fmt.Sprint(err); got != "fastcache: "+row.want || c != nil {
+				t.Errorf("New with %s = %v: %v; want fastcache: %s", row.field, row.value, err, row.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("New with %s = %v: %v", row.field, row.value, err)
+			continue
+		}
+		put(t, c, key("p", 1), 1)
+		put(t, c, key("p", 2), 1)
+		c.Close()
+	}
+	for field := range reflect.TypeFor[config]().Fields() {
+		if !tried[field.Name] {
+			t.Errorf("no row tries the field %s", field.Name)
+		}
 	}
 }
 

@@ -36,22 +36,31 @@
 package index
 
 import (
+	"fmt"
 	"math/bits"
 )
 
-// groupsPerMap is how many groups one map is meant to hold: growth copies them under its lock.
-const groupsPerMap = 4096
+const (
+	// groupsPerMap is how many groups one map is meant to hold: growth copies them under its lock.
+	groupsPerMap = 4096
+
+	// maxPartialKeys is the most that New makes maps for: 2^18 of them, which take 100 MB when they are empty.
+	maxPartialKeys = 1 << 30
+)
 
 // An Index maps partial keys to groups. All methods are safe for concurrent use. The zero
-// Index is not usable; call New. It must not be copied.
+// Index is not usable, and panics with these words; call New. It must not be copied.
 type Index[T any] struct {
 	maps  []groups[T] // by the top bits of the digest
 	shift uint        // 64 - log2(len(maps))
 }
 
-// New returns an empty index that stays fast up to about the given number of partial keys;
-// beyond it, it works and grows.
+// New returns an empty index that stays fast up to about the given number of partial keys, which may be 0 to
+// 2^30; beyond it, it works and grows. Another number panics.
 func New[T any](partialKeys int) *Index[T] {
+	if partialKeys < 0 || partialKeys > maxPartialKeys {
+		panic(fmt.Sprintf("index: partialKeys is %d; want 0 to %d", partialKeys, maxPartialKeys))
+	}
 	log := bits.Len(uint(max(partialKeys-1, 0) / groupsPerMap))
 	x := &Index[T]{maps: make([]groups[T], 1<<log), shift: uint(64 - log)}
 	for i := range x.maps {
@@ -60,7 +69,13 @@ func New[T any](partialKeys int) *Index[T] {
 	return x
 }
 
-func (x *Index[T]) mapOf(digest uint64) *groups[T] { return &x.maps[digest>>x.shift] }
+func (x *Index[T]) mapOf(digest uint64) *groups[T] {
+	i := digest >> x.shift
+	if i >= uint64(len(x.maps)) {
+		panic("index: the zero Index is not usable; call New")
+	}
+	return &x.maps[i]
+}
 
 // Find returns the group of a partial key, or nil if it has no sessions. It takes no lock
 // and does not allocate.
@@ -88,6 +103,9 @@ func (x *Index[T]) Lock(digest uint64, partial string) *Group[T] {
 // LockOf returns, locked, the group that n was linked in, which may have been emptied or
 // revoked since. It spares the search in the map.
 func (x *Index[T]) LockOf(n *Node[T]) *Group[T] {
+	if n.group == nil {
+		panic("index: LockOf of a node that was never linked")
+	}
 	n.group.mu.Lock()
 	return n.group
 }
@@ -115,6 +133,9 @@ func (x *Index[T]) Unlock(g *Group[T]) {
 // Revoke marks a group that Lock or LockExisting returned, takes it out of the map and
 // releases it. Its list no longer changes but by Drain: walk it with Newest and Next.
 func (x *Index[T]) Revoke(g *Group[T]) {
+	if !g.mu.mapped {
+		panic("index: Revoke of a group that has left the map; want one that Lock or LockExisting has returned")
+	}
 	// linearizes: every session of the group is gone here, all at once. Only then may the
 	// group leave the map, or a new session could be seen beside the old ones and survive.
 	g.revoked.Store(true)

@@ -20,7 +20,11 @@ func (g *Group[T]) Enter() { g.walkers.Add(1) }
 // Leave ends a walk that Enter began. The last to leave retires what was unlinked meanwhile, and
 // takes the group's lock for that, for an instant; else it takes no lock.
 func (g *Group[T]) Leave() {
-	if g.walkers.Add(-1) > 0 || g.late.Load() == nil {
+	walkers := g.walkers.Add(-1)
+	if walkers < 0 {
+		panic("index: Leave without Enter")
+	}
+	if walkers > 0 || g.late.Load() == nil {
 		return
 	}
 	g.mu.Lock()
@@ -38,6 +42,9 @@ func (g *Group[T]) Leave() {
 // node from the garbage collector. Where walks are under way, the last of them does it. Every walk
 // of an index whose nodes are retired must call Enter. It needs the lock, and takes constant time.
 func (g *Group[T]) Retire(n *Node[T]) {
+	if n.prev != n {
+		panic("index: Retire of a node that is linked, or never was; want one that Unlink or Replace has unlinked")
+	}
 	if g.walkers.Load() == 0 {
 		n.cut()
 		return

@@ -17,7 +17,6 @@ func TestTheNumberOfMapsGrowsWithTheExpectedGroups(t *testing.T) {
 		wantedMaps int
 	}{
 		{name: "none is one map", groups: 0, wantedMaps: 1},
-		{name: "nonsense is one map", groups: -1, wantedMaps: 1},
 		{name: "one", groups: 1, wantedMaps: 1},
 		{name: "one map is full", groups: 4096, wantedMaps: 1},
 		{name: "one more than fits into one", groups: 4097, wantedMaps: 2},

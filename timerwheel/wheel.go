@@ -92,7 +92,8 @@ const (
 // A Wheel holds the deadlines of slots and hands out the slots whose deadline has come.
 //
 // A Wheel is not safe for concurrent use. Its owner supplies the time, so a Wheel never reads a
-// clock and never blocks. The zero Wheel is not usable; call New. A Wheel must not be copied.
+// clock and never blocks. The zero Wheel is not usable, and panics with these words; call New. A Wheel must
+// not be copied.
 // It takes 6 KiB and 16 bytes for every slot up to the largest one ever scheduled; it gives
 // nothing back, so an owner that shrank drops it and schedules what is left in a new one.
 //
@@ -179,6 +180,7 @@ func (w *Wheel) Due() (slot uint32, ok bool) {
 // may be left over: if any of them is due, Next is not after the time of the last Advance.
 // A false with budget to spare means that none is due, as with Due.
 func (w *Wheel) DueWithin(budget *int) (slot uint32, ok bool) {
+	w.mustBeMade()
 	for *budget > 0 {
 		if w.nodes[opened].next == opened && !w.open() {
 			return 0, false
@@ -200,6 +202,7 @@ func (w *Wheel) DueWithin(budget *int) (slot uint32, ok bool) {
 // how many it copied. It stops at the first that Due will file again instead, so there may be more.
 // It takes none out. An owner whose slots stand for memory far apart can load that for many at a time.
 func (w *Wheel) Peek(slots []uint32) int {
+	w.mustBeMade()
 	if w.nodes[opened].next == opened {
 		w.open()
 	}
@@ -221,6 +224,7 @@ func (w *Wheel) Peek(slots []uint32) int {
 // slots that were filed more than 63 * 2^30 ticks ahead of the time at which Due had last returned
 // false. Waking then is cheap and makes the following Next better.
 func (w *Wheel) Next() (at Tick, ok bool) {
+	w.mustBeMade()
 	if w.nodes[opened].next != opened {
 		return w.now.tick(), true
 	}
@@ -255,6 +259,7 @@ func (w *Wheel) All() iter.Seq2[uint32, Tick] {
 // with it what is over already and not due yet. The loop's body must not change the Wheel.
 func (w *Wheel) Upcoming() iter.Seq[uint32] {
 	return func(yield func(slot uint32) bool) {
+		w.mustBeMade()
 		if w.now == math.MaxUint64 {
 			return
 		}
@@ -337,8 +342,16 @@ func (w *Wheel) open() bool {
 	return found
 }
 
+// mustBeMade panics for the zero Wheel, whose lists have no heads. The compiler then knows that they are there.
+func (w *Wheel) mustBeMade() {
+	if len(w.nodes) < firstSlot {
+		panic("timerwheel: the zero Wheel is not usable; call New")
+	}
+}
+
 // grow makes room for slot. Go's append grows by a factor, so a slot costs constant time on average.
 func (w *Wheel) grow(slot uint32) {
+	w.mustBeMade()
 	if slot > math.MaxUint32-firstSlot {
 		panic(fmt.Sprintf("timerwheel: slot is %d; want at most %d", slot, uint32(math.MaxUint32-firstSlot)))
 	}

@@ -418,3 +418,55 @@ func TestNoAllocationOnceGrown(t *testing.T) {
 		t.Errorf("%v allocations per run and Len() = %d; want neither", allocs, w.Len())
 	}
 }
+
+// The zero Wheel has no lists: what would use them says so, the rest finds it empty.
+func TestTheZeroWheelSaysSo(t *testing.T) {
+	for name, use := range map[string]func(w *Wheel){
+		"Schedule":  func(w *Wheel) { w.Schedule(0, 1) },
+		"Due":       func(w *Wheel) { w.Due() },
+		"DueWithin": func(w *Wheel) { budget := 1; w.DueWithin(&budget) },
+		"Peek":      func(w *Wheel) { w.Peek(make([]uint32, 1)) },
+		"Next":      func(w *Wheel) { w.Next() },
+		"Upcoming": func(w *Wheel) {
+			for range w.Upcoming() {
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if got, want := recover(), "timerwheel: the zero Wheel is not usable; call New"; got != want {
+					t.Errorf("panics with %v; want %s", got, want)
+				}
+			}()
+			use(new(Wheel))
+		})
+	}
+	w := new(Wheel)
+	w.Advance(1)
+	for slot := range w.All() {
+		t.Errorf("All yields %d", slot)
+	}
+	if w.Len() != 0 || w.Cancel(3) {
+		t.Errorf("Len() = %d, and Cancel finds something; want an empty Wheel", w.Len())
+	}
+}
+
+// Every Tick is a good time to begin at and a good deadline, and a budget may be anything.
+func TestEveryTickAndEveryBudgetWillDo(t *testing.T) {
+	ticks := []Tick{math.MinInt64, math.MinInt64 + 1, -1, 0, 1, math.MaxInt64 - 1, math.MaxInt64}
+	for _, now := range ticks {
+		for _, deadline := range ticks {
+			w := New(now)
+			w.Schedule(3, deadline)
+			w.Advance(deadline)
+			for _, budget := range []int{math.MinInt, -1, 0} {
+				if slot, ok := w.DueWithin(&budget); ok {
+					t.Errorf("New(%d): DueWithin hands out %d for a budget of %d", now, slot, budget)
+				}
+			}
+			if slot, ok := w.Due(); !ok || slot != 3 {
+				t.Errorf("New(%d): Due() = %d, %v at the deadline %d; want 3", now, slot, ok, deadline)
+			}
+		}
+	}
+}
