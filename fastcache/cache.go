@@ -71,7 +71,7 @@ type Cache[V any] struct {
 	told    atomic.Bool // Demote was called
 	demotes sync.Pool   // see newDemotes
 
-	probation struct{ places, weight atomic.Int64 } // see probationers
+	probation struct{ places, weight tally } // see probationers
 
 	overflow struct {
 		sync.Mutex     // first in the lock order: taken with no other lock held

@@ -96,7 +96,7 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 	if got := c.weight.Load(); got != weight {
 		return fmt.Errorf("weight is %d, the residents weigh %d", got, weight)
 	}
-	if got := (probationers{int(c.probation.places.Load()), c.probation.weight.Load()}); got != listed {
+	if got := (probationers{int(c.probation.places.load()), c.probation.weight.load()}); got != listed {
 		return fmt.Errorf("%+v counted on probation, %+v listed", got, listed)
 	}
 	if c.index == nil {

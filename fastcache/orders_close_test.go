@@ -79,30 +79,3 @@ func TestOrdersStatsKnowWhatIsPending(t *testing.T) {
 		})
 	})
 }
-
-// A session on probation never looks like a proven one: it is counted before its place is, and uncounted
-// after it.
-func TestOrdersProbationIsCountedFirstAndUncountedLast(t *testing.T) {
-	orders.All(t, func(r *orders.Run) {
-		weigh := func(Key, int) int64 { return 3 }
-		s := newScene(r, Config[int]{NoIndex: true, MaxWeight: 100, Weigh: weigh}).hold()
-		r.Go("UpdateOnProbation, Delete", func() {
-			if err := s.UpdateOnProbation(keyA, 1, soon); err != nil {
-				r.Failf("UpdateOnProbation = %v", err)
-			}
-			s.Delete(keyA)
-		})
-		r.Go("looks", func() {
-			for _, look := range []func() int64{s.places.Load, s.weight.Load, s.probation.places.Load, s.probation.weight.Load} {
-				look() // a step: this thread comes at every instant at which what it loads has changed
-				r.Look(func() {
-					places, weight := s.places.Load(), s.weight.Load()
-					onPlaces, onWeight := s.probation.places.Load(), s.probation.weight.Load()
-					if places > onPlaces || weight > onWeight {
-						r.Failf("%d places, %d on probation, weights %d and %d: a session on probation looks proven", places, onPlaces, weight, onWeight)
-					}
-				})
-			}
-		})
-	})
-}

@@ -1,6 +1,9 @@
 package fastcache
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Probation: sessions that anybody can store in any number, such as those of clients that have
 // not finished a handshake, must not push out those that have proved their worth.
@@ -12,7 +15,7 @@ import "time"
 // Probationers count sessions on probation under the cache's bounds.
 //
 // invariant: the cache never counts fewer than places and weight do, so that the difference, what the
-// proven ones hold, is never too large: an Update counts its session before it claims room, and
+// proven ones hold, is never too large, at whichever instants the counters are loaded: an Update counts its session before it claims room, and
 // what a session gave up is subtracted after its room is given back or used.
 type probationers struct {
 	places int
@@ -40,19 +43,30 @@ func (c *Cache[V]) UpdateOnProbation(key Key, value V, ttl time.Duration) error 
 	return c.update(key, value, ttl, true)
 }
 
+// A tally counts what has begun and what has ended, each apart. What is under way at one instant is loaded as
+// the ends before it less the beginnings after it, which is never too few, however many of either come in between.
+// Where a sum wraps, so does the other, and their difference is right.
+type tally struct{ begun, ended atomic.Int64 }
+
+// load returns what is under way, perhaps too many.
+func (t *tally) load() int64 {
+	ended := t.ended.Load()
+	return t.begun.Load() - ended
+}
+
 // begin counts the session of an Update that has not claimed any room yet.
 func (c *Cache[V]) begin(u *update[V]) {
 	if u.onProbation {
-		c.probation.places.Add(1)
-		c.probation.weight.Add(u.weight)
+		c.probation.places.begun.Add(1)
+		c.probation.weight.begun.Add(u.weight)
 	}
 }
 
 // uncount is the end of what was counted.
 func (c *Cache[V]) uncount(p probationers) {
 	if p.places != 0 {
-		c.probation.places.Add(-int64(p.places))
-		c.probation.weight.Add(-p.weight)
+		c.probation.places.ended.Add(int64(p.places))
+		c.probation.weight.ended.Add(p.weight)
 	}
 }
 
@@ -69,19 +83,22 @@ func (u *update[V]) own() (p probationers) {
 // nor the room in its hands counts.
 func (c *Cache[V]) probationFirst(u *update[V]) bool {
 	own, hand := u.own(), u.room
-	on := c.probation.places.Load() - int64(own.places+hand.probation.places)
+	// What all hold is loaded between the ends and the beginnings: see tally.
+	ended, places := c.probation.places.ended.Load(), c.places.Load()
+	on := c.probation.places.begun.Load() - ended - int64(own.places+hand.probation.places)
 	if on <= 0 {
 		return false
 	}
-	proven := c.places.Load() - int64(hand.places) - on
+	proven := places - int64(hand.places) - on
 	if proven >= c.maxPlaces-c.maxPlaces/2 {
 		return false
 	}
 	if c.cfg.Weigh == nil {
 		return true
 	}
-	onWeight := c.probation.weight.Load() - own.weight - hand.probation.weight
-	return c.weight.Load()-hand.weight-onWeight < c.maxWeight-c.maxWeight/2
+	endedWeight, weight := c.probation.weight.ended.Load(), c.weight.Load()
+	onWeight := c.probation.weight.begun.Load() - endedWeight - own.weight - hand.probation.weight
+	return weight-hand.weight-onWeight < c.maxWeight-c.maxWeight/2
 }
 
 // evictForLocked evicts a session of this shard, but never except, to make room for the

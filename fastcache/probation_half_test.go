@@ -33,8 +33,8 @@ func TestProbationGoesByWhatTheOthersHold(t *testing.T) {
 				counted := u.own()
 				counted.add(u.room.probation)
 				counted.add(h.on)
-				c.probation.places.Store(int64(counted.places))
-				c.probation.weight.Store(counted.weight)
+				c.probation.places.begun.Store(int64(counted.places))
+				c.probation.weight.begun.Store(counted.weight)
 				c.places.Store(int64(h.proven.places + h.on.places + u.room.places))
 				c.weight.Store(h.proven.weight + h.on.weight + u.room.weight)
 				want := h.on.places > 0 && (cfg.MaxSessions == 0 || 2*h.proven.places < cfg.MaxSessions) &&

@@ -58,8 +58,8 @@ func TestASessionOnProbationIsUncountedAfterItsPlaceIsGivenBack(t *testing.T) {
 			defer stop.Store(true)
 			start()
 			for range 50_000 {
-				c.probation.places.Add(1)
-				c.probation.weight.Add(1)
+				c.probation.places.begun.Add(1)
+				c.probation.weight.begun.Add(1)
 				c.takePlace()
 				c.takeWeight(1)
 				phase.Add(1)
@@ -71,7 +71,7 @@ func TestASessionOnProbationIsUncountedAfterItsPlaceIsGivenBack(t *testing.T) {
 			start()
 			for !stop.Load() {
 				began := phase.Load()
-				onPlaces, onWeight := c.probation.places.Load(), c.probation.weight.Load()
+				onPlaces, onWeight := c.probation.places.load(), c.probation.weight.load()
 				places, weight := c.places.Load(), c.weight.Load()
 				if began%2 == 1 && phase.Load() == began && (places > onPlaces || weight > onWeight) {
 					t.Errorf("%d places, %d on probation, weights %d and %d: a session on probation looks proven",
