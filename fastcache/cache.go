@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/puzpuzpuz/xsync/v3"
 
 	"github.com/sessioncache/sessioncache/index"
@@ -159,10 +158,13 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 	// hit on a session that is in the processor's cache takes half as long again. Whatever
 	// is unusual goes to lookupSlow, which begins anew.
 	var digest uint64
-	if c.secret {
+	switch {
+	case c.secret:
 		digest = maphash.Comparable(c.seed, key) & c.hashMask
-	} else {
-		digest = xxhash.Sum64String(key.ID) ^ bits.RotateLeft64(xxhash.Sum64String(key.Partial), partialTurn)
+	case len(key.ID)|len(key.Partial) < inlineXXH64:
+		digest = xxh64(key.ID) ^ bits.RotateLeft64(xxh64(key.Partial), partialTurn)
+	default:
+		digest = xxhashOf(key)
 	}
 	b := c.tables[digest>>c.shardShift].Load().Home(uint32(digest))
 	word := b.Word()
@@ -174,20 +176,39 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 		return c.lookupSlow(digest, key)
 	}
 	n := b.Node(match)
-	if n == nil || !n.Item.hasInline(len(key.ID)) {
+	if n == nil || len(key.ID) > inlineKey+wideKey {
+		return c.lookupSlow(digest, key)
+	}
+	meta := n.Item.meta.Load()
+	if meta&^useMask != uint32(len(key.ID))<<idShift {
 		return c.lookupSlow(digest, key)
 	}
 	// until before horizon: whoever stored this until lowered the horizon for it, or has
 	// not yet and the horizon is larger, which makes us read the clock.
-	until := n.Item.until.Load()
-	if until <= 0 || c.counted || uint64(until) <= c.alarm.horizon.Load() {
+	until, g := n.Item.until.Load(), n.Group()
+	if until <= 0 || g == nil || c.counted || uint64(until) <= c.alarm.horizon.Load() {
 		return c.lookupSlow(digest, key)
 	}
-	g := n.Group()
-	if g == nil || !n.Item.startsWith(key.ID) || g.Revoked() || g.Partial() != key.Partial {
+	if id := n.Item.text(0, uint32(len(key.ID))); hasEnds(id) {
+		if !sameEnds(id, key.ID) {
+			return c.lookupSlow(digest, key)
+		}
+	} else if id != key.ID {
 		return c.lookupSlow(digest, key)
 	}
-	n.Item.used()
+	// The group last: it is waited for once more, and what comes before it need not wait.
+	if partial := g.Partial(); g.Revoked() || len(partial) != len(key.Partial) {
+		return c.lookupSlow(digest, key)
+	} else if hasEnds(partial) {
+		if !sameEnds(partial, key.Partial) {
+			return c.lookupSlow(digest, key)
+		}
+	} else if partial != key.Partial {
+		return c.lookupSlow(digest, key)
+	}
+	if meta&useMask < maxUse {
+		n.Item.meta.Store(meta + 1) // as used does
+	}
 	return n.Item.value, true
 }
 

@@ -18,6 +18,11 @@ func (c *Cache[V]) digest(key Key) uint64 {
 	if c.secret {
 		return maphash.Comparable(c.seed, key) & c.hashMask
 	}
+	return xxhashOf(key)
+}
+
+// xxhashOf returns the digest under XXHash.
+func xxhashOf(key Key) uint64 {
 	return xxhash.Sum64String(key.ID) ^ bits.RotateLeft64(xxhash.Sum64String(key.Partial), partialTurn)
 }
 

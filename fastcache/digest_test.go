@@ -5,7 +5,10 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"strings"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // The digest of a key under XXHash is the same in every process and on every machine, for ever: what is recorded
@@ -22,6 +25,42 @@ func TestXXHashDigestsAreTheSameEverywhere(t *testing.T) {
 		} {
 			if got := c.digest(key); got != want {
 				t.Errorf("the digest of %q is %#x; want %#x", key, got, want)
+			}
+		}
+	}
+}
+
+// What Lookup hashes short parts with is the library's XXH64, whatever their lengths and bytes.
+func TestXXH64IsTheLibrarys(t *testing.T) {
+	if inlineXXH64 == 0 {
+		t.Skip("not used on this architecture")
+	}
+	text := make([]byte, 2*inlineXXH64)
+	rng := rand.NewChaCha8([32]byte{1})
+	for range 200 {
+		rng.Read(text)
+		for n := range inlineXXH64 {
+			s := string(text[n/2 : n/2+n])
+			if got, want := xxh64(s), xxhash.Sum64String(s); got != want {
+				t.Fatalf("the XXH64 of %q is %#x; want %#x", s, got, want)
+			}
+		}
+	}
+}
+
+// Lookup hashes what Update stored alike, whatever the lengths of the parts.
+func TestLookupHashesAllLengthsAlike(t *testing.T) {
+	for _, hash := range []Hash{XXHash, SecretHash} {
+		c := NewForTest(Config[int]{Hash: hash}, 8, HashGood)
+		defer c.Close()
+		long := strings.Repeat("0123456789", 15)
+		for partial := range 70 {
+			for id := range 140 {
+				key := Key{long[:partial], long[partial%3:][:id]}
+				mustPut(t, c, key, id)
+				if v, ok := c.Lookup(key); !ok || v != id {
+					t.Fatalf("Lookup of %q under %d = %d, %v; want %d", key, hash, v, ok, id)
+				}
 			}
 		}
 	}

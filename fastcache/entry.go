@@ -129,19 +129,18 @@ func (e *entry[V]) text(from, length uint32) string {
 	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(&e.buf), from)), length)
 }
 
-// hasInline reports whether the buffer, perhaps with a wide node's tail, holds an id of this
-// length and no partial key. It is false for a length that meta cannot express.
-func (e *entry[V]) hasInline(length int) bool {
-	return length <= inlineKey+wideKey && e.meta.Load()&^useMask == uint32(length)<<idShift
-}
+// endLength is the number of bytes at each end of a string that sameEnds compares.
+const endLength = 16
 
-// startsWith reports whether the key's bytes are an id for which hasInline is true.
-func (e *entry[V]) startsWith(id string) bool {
-	if len(id) == inlineKey { // compared in place, in words: no call
-		p, q := (*[2][inlineKey / 2]byte)(unsafe.Pointer(&e.buf)), (*[2][inlineKey / 2]byte)(unsafe.Pointer(unsafe.StringData(id)))
-		return p[0] == q[0] && p[1] == q[1]
-	}
-	return e.text(0, uint32(len(id))) == id
+// hasEnds reports whether a string's first and last endLength bytes are all of it, as of most ids and hosts.
+func hasEnds(s string) bool { return uint(len(s)-endLength) <= endLength }
+
+// sameEnds reports whether two strings of one length, for which hasEnds is true, are equal. It is inlined and calls
+// nothing, so that what its caller has in registers stays there.
+func sameEnds(a, b string) bool {
+	p, q, last := unsafe.Pointer(unsafe.StringData(a)), unsafe.Pointer(unsafe.StringData(b)), len(a)-endLength
+	return *(*[endLength]byte)(p) == *(*[endLength]byte)(q) &&
+		*(*[endLength]byte)(unsafe.Add(p, last)) == *(*[endLength]byte)(unsafe.Add(q, last))
 }
 
 // idOf returns the id of a node, which aliases it.

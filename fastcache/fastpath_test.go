@@ -8,12 +8,12 @@ import (
 	"github.com/puzpuzpuz/xsync/v3"
 )
 
-// Lookup compares ids of 32 bytes in words, others as strings, and takes the length of an
+// Lookup compares ids of 16 to 32 bytes by their ends, others as strings, and takes the length of an
 // entry's id from a few bits: no id that is asked for may pass for another. Under a constant hash an
 // id that is alone in its cache is what the short way compares with.
 func TestPromise9IDsAreComparedInFull(t *testing.T) {
 	const id = "0123456789abcdefghijklmnopqrstuv" // 32 bytes
-	ids := []string{"", id[:1], id[:16], id[:31], id, id + "w", id + id, id + id + id}
+	ids := []string{"", id[:1], id[:15], id[:16], id[:17], id[:31], id, id + "w", id + id, id + id + id}
 	sets := [][]string{ids}
 	for i := range ids {
 		sets = append(sets, ids[i:i+1])
@@ -50,6 +50,32 @@ func wantNoOther(t *testing.T, c *Cache[int], id string) {
 	for _, more := range []int{1 << 8, 1 << 16, 1 << 24} {
 		if v, ok := c.Lookup(Key{"p", id + strings.Repeat("x", more)}); ok {
 			t.Fatalf("mask %#x: Lookup of an id of %d bytes = %d; want absent", c.hashMask, len(id)+more, v)
+		}
+	}
+}
+
+// So are partial keys. Alone in a cache and under a constant hash each is what the short way compares with, under XXHash
+// one that the digest tells apart.
+func TestPromise9PartialKeysAreComparedInFull(t *testing.T) {
+	text := strings.Repeat("0123456789abcdefghijklmnopqrstuvw", 3)
+	for _, hash := range []uint64{HashGood, HashConstant} {
+		for length := range 80 {
+			c := NewForTest(Config[int]{}, 1, hash)
+			partial := text[:length]
+			mustPut(t, c, Key{partial, "id"}, length)
+			if v, ok := c.Lookup(Key{partial, "id"}); !ok || v != length {
+				t.Errorf("Lookup with a partial key of %d bytes = %d, %v", length, v, ok)
+			}
+			others := []string{partial + "x", text[:max(length, 1)-1] + "!"}
+			for at := range length {
+				others = append(others, partial[:at]+"!"+partial[at+1:], partial[:at])
+			}
+			for _, other := range others {
+				if v, ok := c.Lookup(Key{other, "id"}); ok {
+					t.Errorf("Lookup with the partial key %q = %d; stored was %q", other, v, partial)
+				}
+			}
+			c.Close()
 		}
 	}
 }
