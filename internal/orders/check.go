@@ -52,6 +52,9 @@ func Check(t *testing.T, keep ...string) {
 	}
 	overlay := writeOverlay(t, t.TempDir(), here, keep)
 	args := []string{"test", "-count=1", "-v", "-vet=off", "-timeout=0", "-tags", Tag, "-overlay", overlay, "-run", cmp.Or(os.Getenv("ORDERS"), "^TestOrders"), "."}
+	if os.Getenv("MUTANT_OVERLAY") != "" { // one failure says that the fault was noticed
+		args = slices.Insert(args, 1, "-failfast")
+	}
 	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), "GOGC=800", "GOFLAGS=")
 	out, err := cmd.CombinedOutput()
