@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sessioncache/sessioncache/fastcache"
 )
 
 // bubble runs a test in virtual time, with a Memory whose wall clock the test sets.
@@ -165,5 +167,37 @@ func TestALoopThatCloseOvertakesSaysSo(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A session that Close has taken away is no miss: who asks for it while Close is under way gets ErrClosed. The cache
+// beneath reports that it has removed it, and its Close waits for that.
+func TestWhatCloseTakesAwayIsNoMiss(t *testing.T) {
+	ctx := context.Background()
+	m, err := NewMemory(MemoryConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := m.cfg.cache()
+	asked := 0
+	cfg.OnRemove = func(r fastcache.Removal[record]) {
+		asked++
+		_, lookup := m.Lookup(ctx, r.Key)
+		_, take := m.Take(ctx, r.Key)
+		_, newest := m.TakeNewest(ctx, r.Key.Partial, false)
+		update := m.Update(ctx, r.Key, nil, time.Hour)
+		for call, err := range map[string]error{"Lookup": lookup, "Take": take, "TakeNewest": newest, "Update": update} {
+			if !errors.Is(err, ErrClosed) {
+				t.Errorf("%s = %v while Memory is closed, and its sessions are gone; want ErrClosed", call, err)
+			}
+		}
+	}
+	if m.cache, err = fastcache.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	clock := &wallClock{m: m}
+	clock.store(t, "1", time.Hour)
+	if m.Close(); asked != 1 {
+		t.Errorf("%d sessions were reported before Close returned; want 1", asked)
 	}
 }

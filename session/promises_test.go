@@ -85,32 +85,6 @@ func TestAClosedMemoryIsClosedWhateverItIsAsked(t *testing.T) {
 	}
 }
 
-// A session that nobody removes is found until Memory is closed, and then the error says that, and not that it is
-// missing. One goroutine asks all along while another closes.
-func TestWhatCloseTakesAwayIsNoMiss(t *testing.T) {
-	for round := range 30 {
-		m := open(t, session.MemoryConfig{})
-		for i := range 5000 { // so that Close takes its time
-			store(t, m, key("host", i), true)
-		}
-		begun, first := make(chan struct{}), make(chan error)
-		go func() {
-			close(begun)
-			for {
-				if _, err := m.LookupLocal(key("host", 0)); err != nil {
-					first <- err
-					return
-				}
-			}
-		}()
-		<-begun
-		m.Close()
-		if err := <-first; err != session.ErrClosed {
-			t.Fatalf("round %d: LookupLocal = %v while Memory is closed; want the session or ErrClosed", round, err)
-		}
-	}
-}
-
 // Bounds are inclusive.
 func TestASessionOfTheLargestSizeIsStored(t *testing.T) {
 	m := open(t, session.MemoryConfig{MaxSessionSize: 900})
