@@ -105,6 +105,9 @@ func TestEveryFieldOfConfigIsCheckedToItsLimits(t *testing.T) {
 		{"OnRemove", nil, config{OnRemove: nil}, ""},
 		{"OnRemove", "a func", config{OnRemove: func(fastcache.Removal[int]) {}}, ""},
 		{"NoIndex", true, config{NoIndex: true}, ""},
+		{"Hash", fastcache.SecretHash, config{Hash: fastcache.SecretHash}, ""},
+		{"Hash", 2, config{Hash: 2}, "Hash is 2; want XXHash or SecretHash"},
+		{"Hash", 255, config{Hash: 255}, "Hash is 255; want XXHash or SecretHash"},
 		{"ExactClock", true, config{ExactClock: true}, ""},
 		{"RecordStats", true, config{RecordStats: true}, ""},
 	}

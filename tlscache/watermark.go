@@ -156,8 +156,8 @@ func (w *watermarks) change(of watermark, names []name, f func(markTimes) markTi
 	}
 	m.raised = w.clock.read().order
 	w.linkLocked(m)
-	w.of.Store(of, m) // publishes: its times are set
-	w.some.Store(true)
+	w.some.Store(true) // before the mark: another that finds it here and returns must not be told that there is none
+	w.of.Store(of, m)  // publishes: its times are set
 	w.pruneLocked(m.raised)
 }
 

@@ -10,5 +10,8 @@ import (
 // Gosched lets others go on: a loop that calls it waits for them.
 func Gosched() { orders.Yield() }
 
+// GOARCH is runtime.GOARCH.
+const GOARCH = runtime.GOARCH
+
 // Stack is runtime.Stack.
 func Stack(buf []byte, all bool) int { return runtime.Stack(buf, all) }
