@@ -136,3 +136,31 @@ func TestWatermarksAreLinearizable(t *testing.T) {
 		}
 	})
 }
+
+// Of several that learn of a first revocation at once, each finds it at its next look, though another one set the mark.
+func TestWhatAStoreHasToldCoversAtOnce(t *testing.T) {
+	clocks := new(testClock)
+	clocks.stop()
+	birth := clocks.read()
+	of := watermark{ofServerName, "a"}
+	for range number(200000, 40000) {
+		w := newWatermarks(&clock{source: clocks.read})
+		var missed atomic.Bool
+		var begin, ended sync.WaitGroup
+		begin.Add(3)
+		for range 3 {
+			ended.Go(func() {
+				begin.Done()
+				begin.Wait()
+				w.adopt(of, told{at: birth.wall})
+				if !w.covers(&record{auth: birth, server: "a"}) {
+					missed.Store(true)
+				}
+			})
+		}
+		ended.Wait()
+		if missed.Load() {
+			t.Fatal("a session resumes after this process has learnt that it is revoked")
+		}
+	}
+}
