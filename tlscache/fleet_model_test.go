@@ -60,6 +60,7 @@ type fleet struct {
 	now     int // counts what happens
 	ever    map[watermark]int
 	written map[place]writing // what the Store has of a watermark under a secret
+	sealers map[sealer]bool   // that there ever were
 	issued  []*fleetSession
 }
 
@@ -73,6 +74,9 @@ type writing struct {
 	at     int
 	sealed uint32
 }
+
+// A sealer is a secret under which a process seals watermarks that lie under names of another, which it had before.
+type sealer struct{ names, under uint32 }
 
 type process struct {
 	*world
@@ -184,6 +188,11 @@ func (f *fleet) verdict(p *process, s *fleetSession) (refused, certain bool) {
 		return true, true
 	}
 	if !f.local { // it asks, and remembers
+		for sealed := range f.sealers {
+			if sealed.names == s.secret && !slices.Contains(p.secrets, sealed.under) {
+				return true, false // a Server may have written one again
+			}
+		}
 		for _, of := range s.things() {
 			if w, ok := f.written[place{s.secret, of}]; ok && !slices.Contains(p.secrets, w.sealed) {
 				return true, false // nothing that cannot be read is believed to be nothing
@@ -258,6 +267,9 @@ func (f *fleet) rotate(rt *rapid.T, p *process, ids []uint32) {
 	}
 	gone := slices.DeleteFunc(slices.Concat(p.secrets, p.retired), func(id uint32) bool { return slices.Contains(ids, id) })
 	p.secrets, p.retired = ids, gone
+	for _, id := range gone {
+		f.sealers[sealer{id, ids[0]}] = true
+	}
 }
 
 // Whatever is revoked where, whatever becomes of secrets, processes, the Store and its watermarks: a session
@@ -271,7 +283,7 @@ func TestRevocationsInAFleetAreAsAReferenceSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				f := &fleet{outer: t, moment: m, server: plain, local: local, clock: new(testClock),
-					ever: map[watermark]int{}, written: map[place]writing{}}
+					ever: map[watermark]int{}, written: map[place]writing{}, sealers: map[sealer]bool{}}
 				f.clock.stop()
 				f.newMemory()
 				defer func() { f.memory.Close() }()
