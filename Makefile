@@ -88,7 +88,7 @@ test: tools lint vet unit narrow walk race ## everything a change must pass (the
 
 # No other program is needed, and what go test remembers counts.
 .PHONY: check
-check: ## the quick tier for daily work: gofmt, vet, staticcheck, unit tests -short of the main module, policy
+check: ## the quick tier for daily work: gofmt, vet, staticcheck, unit tests -short of the main module, house rules
 	$(call each,gofmt,$(gofmt),.)
 	$(call each,vet,go vet ./...,.)
 	$(call each,staticcheck,go run $(STATICCHECK) ./...,.)
@@ -161,7 +161,7 @@ bench-guard: ## instructions and cache misses against docs/benchmarks/guard.txt 
 # Faults that a promise forbids, put in one at a time: each must turn a test red.
 .PHONY: mutants
 mutants: ## break the code on purpose, fault by fault: does a test notice? (MUTANTS=regexp)
-	go run ./internal/mutants -run '$(MUTANTS)'
+	go run ./internal/testing/mutants -run '$(MUTANTS)'
 
 # Each operator of a package turned into another, by a tool that does not know what the code is for.
 # A mutant that runs for four times as long as all tests do counts as timed out: neither killed nor

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/internal/buckets"
-	"github.com/sessioncache/sessioncache/internal/model"
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 )
 
 // floods are ways to make any number of keys whose searches begin in one bucket, or in neighbours.

@@ -9,7 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/sessioncache/sessioncache/internal/buckets"
-	"github.com/sessioncache/sessioncache/internal/model"
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 	"github.com/sessioncache/sessioncache/timerwheel"
 )
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/fastcache"
-	"github.com/sessioncache/sessioncache/internal/traffic"
+	"github.com/sessioncache/sessioncache/internal/testing/traffic"
 )
 
 // A crowd says which client makes a visit. Below zero it is one that never comes again.

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/fastcache"
-	"github.com/sessioncache/sessioncache/internal/traffic"
+	"github.com/sessioncache/sessioncache/internal/testing/traffic"
 )
 
 // ratioOf is the hit ratio of a cache with so many places.

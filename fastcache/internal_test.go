@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sessioncache/sessioncache/internal/model"
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 )
 
 // nodeOf returns the node that a key finds in the table.

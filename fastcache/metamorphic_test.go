@@ -15,8 +15,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/sessioncache/sessioncache/fastcache"
-	"github.com/sessioncache/sessioncache/internal/cachetest"
-	"github.com/sessioncache/sessioncache/internal/model"
+	"github.com/sessioncache/sessioncache/internal/testing/cachetest"
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 )
 
 // boundsTried are the configurations whose answers must not depend on the layout. See cachetest.Config.

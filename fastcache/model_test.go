@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sessioncache/sessioncache/fastcache"
-	"github.com/sessioncache/sessioncache/internal/cachetest"
-	"github.com/sessioncache/sessioncache/internal/model"
+	"github.com/sessioncache/sessioncache/internal/testing/cachetest"
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 )
 
 // Random operations in a random configuration answer as the plain reference does, under every

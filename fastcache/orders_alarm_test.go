@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // A scene is a cache in a run, and what its threads have seen.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // Of all who close a cache at once one does, and the others wait for it: when any has returned, nothing is left,

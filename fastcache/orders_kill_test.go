@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // A hold keeps the reports of a scene: they are queued and delivered to nobody, and account says whether

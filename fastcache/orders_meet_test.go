@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // A session that stays is found and listed once, whatever comes, goes or is replaced beside it: in its bucket,

@@ -5,7 +5,7 @@ package fastcache
 import (
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // A session on probation never looks like a proven one: it is counted before its place is, and uncounted

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // within checks that no bound of the configuration is exceeded at any step that the calling thread sees.

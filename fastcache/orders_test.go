@@ -5,7 +5,7 @@ package fastcache_test
 import (
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // The scenarios of orders_*_test.go, in every order of their steps.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/fastcache"
-	"github.com/sessioncache/sessioncache/internal/traffic"
+	"github.com/sessioncache/sessioncache/internal/testing/traffic"
 )
 
 // resumedOf is the share of a rotation that a cache resumes, which has seen other traffic before. Its

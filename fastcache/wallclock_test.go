@@ -53,7 +53,7 @@ func wallClockOverlay(t *testing.T) string {
 	dir := t.TempDir()
 	changed, name := filepath.Join(dir, "time.go"), filepath.Join(dir, "overlay.json")
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	if fault := os.Getenv("MUTANT_OVERLAY"); fault != "" { // internal/mutants shows us a fault
+	if fault := os.Getenv("MUTANT_OVERLAY"); fault != "" { // internal/testing/mutants shows us a fault
 		text, err := os.ReadFile(fault)
 		if err := errors.Join(err, json.Unmarshal(text, &overlay)); err != nil {
 			t.Fatal(err)

@@ -5,8 +5,8 @@ import (
 	"testing/synctest"
 
 	"github.com/sessioncache/sessioncache/fastcache"
-	"github.com/sessioncache/sessioncache/internal/cachetest"
-	"github.com/sessioncache/sessioncache/internal/model"
+	"github.com/sessioncache/sessioncache/internal/testing/cachetest"
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 )
 
 // maxOps bounds a run, so that one input takes milliseconds.
@@ -16,7 +16,7 @@ const maxOps = 512
 const configBytes = 2
 
 // FuzzCache checks that what a sequential user of fastcache sees is what the plain reference of
-// internal/model allows: promises 1 to 6, 8 and 10 as far as they need no second goroutine, exact
+// internal/testing/model allows: promises 1 to 6, 8 and 10 as far as they need no second goroutine, exact
 // deadlines and removals within a tick, and that each session stored is reported exactly once.
 //
 // An input is two bytes of configuration (see cachetest.Config) and four bytes for each operation (see

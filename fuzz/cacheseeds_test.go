@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/model"
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 )
 
 // The bytes that choose common configurations; see cachetest.Config.

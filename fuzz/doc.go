@@ -2,7 +2,7 @@
 //
 //	FuzzWheel  timerwheel against a sorted list: no slot early, lost, twice or late
 //	FuzzIndex  index against a map of slices: order, revocation, walks over a changing list
-//	FuzzCache  fastcache against the reference in internal/model: every promise of a
+//	FuzzCache  fastcache against the reference in internal/testing/model: every promise of a
 //	           sequential user, in virtual time
 //	FuzzOTPPort
 //	           the port program of interop/otp against a map: every frame has its answer

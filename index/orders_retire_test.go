@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // retire unlinks a node and retires it, as its removal does.

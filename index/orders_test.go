@@ -5,7 +5,7 @@ package index_test
 import (
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
 // The scenarios of orders_scenarios_test.go, in every order of their steps.

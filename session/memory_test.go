@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/fastcache"
-	"github.com/sessioncache/sessioncache/internal/model"
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 	"github.com/sessioncache/sessioncache/session"
 )
 

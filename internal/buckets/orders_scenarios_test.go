@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/orders"
-	"github.com/sessioncache/sessioncache/internal/orders/std/atomic"
+	"github.com/sessioncache/sessioncache/internal/testing/orders"
+	"github.com/sessioncache/sessioncache/internal/testing/orders/std/atomic"
 )
 
 // A keyed node knows its key; the hash is told apart from it, so that keys may share one.

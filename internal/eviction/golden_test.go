@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sessioncache/sessioncache/internal/traffic"
+	"github.com/sessioncache/sessioncache/internal/testing/traffic"
 )
 
 var update = flag.Bool("update", false, "write testdata/evictions.txt anew: only for a change of policy that is meant")

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/internal/eviction"
-	"github.com/sessioncache/sessioncache/internal/traffic"
+	"github.com/sessioncache/sessioncache/internal/testing/traffic"
 )
 
 // Whatever is done in whatever order, the queues hold each slot once, and what was learnt stays
