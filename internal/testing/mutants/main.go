@@ -90,7 +90,13 @@ func hunt(ctx context.Context, opt options, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	g := &goTest{root: root, temp: dir, timeout: opt.timeout}
-	if err := g.baseline(ctx); err != nil {
+	asked := map[string]bool{}
+	for _, m := range chosen {
+		for _, s := range steps(m, opt.tests) {
+			asked[s.dir] = true
+		}
+	}
+	if err := g.baseline(ctx, asked); err != nil {
 		return err
 	}
 	r := newReport(out, chosen, opt.verbose)
