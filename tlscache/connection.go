@@ -26,11 +26,12 @@ type beginning struct {
 	// denies before a revocation has been denied here, or is revoked. However long a client
 	// holds its handshake open, no later time is taken.
 	begun stamp
-	ring  *keySet // of the Keyring
+	ring  *keySet       // of the Keyring
+	stood seenWitnesses // a witness written later says nothing of a revocation since then
 }
 
 func (s *Server) begin() beginning {
-	return beginning{ring: s.keyring.set.Load(), begun: s.keyring.clock.stamp()}
+	return beginning{stood: s.standing(), ring: s.keyring.set.Load(), begun: s.keyring.clock.stamp()}
 }
 
 // beginBy is begin of a connection that began for another Server.
@@ -91,6 +92,8 @@ type found struct {
 	principal     principalID // of ours
 	mixed         bool        // ours are of several principals
 	id            [nameSize]byte
+	unanswered    bool       // one is a fallback ticket, and the Store did not answer for it
+	witness       witnessRef // of that
 	tls12         resumed12
 }
 
@@ -113,6 +116,19 @@ func (c *connection) resumes(r *record, tls12 resumed12) {
 	f.since(r.auth)
 	f.principal, f.tls12, f.id = r.principal, tls12, r.id
 	f.ours++
+}
+
+// resumesUnanswered notes that the Store did not answer for a session that is about to be resumed.
+func (c *connection) resumesUnanswered(r *record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := &c.mu.found
+	if f.unanswered && f.witness != r.witness {
+		f.witness = witnessRef{}
+	} else {
+		f.witness = r.witness
+	}
+	f.unanswered = true
 }
 
 // resumesForeign notes that the session of a ticket of the hook before is about to be resumed: a line

@@ -60,8 +60,12 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 	if reason := o.refuse(r); reason != 0 {
 		return nil, reason
 	}
-	if reason := o.vouch(r); reason != 0 {
+	answered, reason := o.vouch(r)
+	if reason != 0 {
 		return nil, reason
+	}
+	if !answered {
+		o.resumesUnanswered(r)
 	}
 	if r.flags&flagVouched != 0 {
 		s.counts.foundSealed.Add(1)
@@ -73,43 +77,41 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 }
 
 // vouch returns why a ticket that is a sealed record may not be resumed: a watermark covers it, or the
-// Store may have lost one. For a ticket that was issued because the Store failed, that it does not
-// answer is no reason: then is when such tickets are for, and the revocations that this process
-// knows count in any case.
-func (o *offer) vouch(r *record) MissReason {
-	s, k := o.s, o.keys
+// Store may have lost one. A fallback ticket resumes as well where the Store does not answer, since that is the outage
+// that it is for. The revocations that this process knows count in any case.
+func (o *offer) vouch(r *record) (answered bool, _ MissReason) {
+	s := o.s
 	switch {
 	case s.keyring.marks.covers(r):
-		return MissRevoked
+		return false, MissRevoked
 	case s.local != nil && r.flags&flagVouched != 0:
-		return MissGone // another Store vouches for it
+		return false, MissGone // another Store vouches for it
 	case s.local != nil:
-		return 0
+		return true, 0
 	}
 	b := grant(s.cfg.Budget / 2)
 	defer b.end()
+	k := s.keyring.find(r.witness.secret)
+	if k == nil {
+		k = o.keys // the ids differ
+	}
 	asked := start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
 	marks, markErr := s.askWatermarks(b, o.marks(o.handleOf(r)))
 	seen, err := asked.wait(b)
-	if s.revoked(r, marks) {
-		return MissRevoked
+	if s.revoked(r, marks, markErr) {
+		return false, MissRevoked
 	}
 	if err = errors.Join(err, markErr); err != nil {
 		if r.flags&flagVouched != 0 {
-			return missOf(err)
+			return false, missOf(err)
 		}
-		return 0
+		return false, 0
 	}
 	s.noteWitness(k, seen, o.at.wall)
-	if seen.since == 0 {
-		seen = witness{since: o.at.wall, wrote: o.at.wall} // as it is about to be written
+	if !seen.stands() || seen.id != r.witness.id {
+		return true, MissGone
 	}
-	// No earlier than its client proved who it is, nor than its life began.
-	issued := max(r.auth.wall, r.expires.wall-int64(s.cfg.TTL))
-	if !seen.covers(issued) {
-		return MissGone
-	}
-	return 0
+	return true, 0
 }
 
 // handleOf returns what a handle of the record would say of its principal.

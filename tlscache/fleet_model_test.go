@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -57,7 +58,8 @@ type fleet struct {
 	store   *moodyStore
 	memory  *session.Memory
 	procs   []*process
-	now     int // counts what happens
+	servers []*Server // also those of before a restart, which run on
+	now     int       // counts what happens
 	ever    map[watermark]int
 	written map[place]writing // what the Store has of a watermark under a secret
 	sealers map[sealer]bool   // that there ever were
@@ -131,6 +133,28 @@ func (f *fleet) start(p *process) {
 		f.outer.Fatal(err)
 	}
 	p.known, p.retired = map[watermark]int{}, nil
+	f.servers = append(f.servers, s)
+}
+
+// pause lets no pass of a publisher run until resume is called: between its two calls of the Store a pass may lower what
+// another process writes, which that finds out within a minute.
+func (f *fleet) pause() (resume func()) {
+	for _, s := range f.servers {
+		for passing := true; passing; runtime.Gosched() {
+			s.publisher.mu.Lock()
+			passing, s.publisher.mu.passing = s.publisher.mu.passing, true
+			s.publisher.mu.Unlock()
+		}
+	}
+	return func() {
+		for _, s := range f.servers {
+			s.publisher.mu.Lock()
+			if s.publisher.mu.passing = false; len(s.publisher.mu.of) > 0 {
+				s.wakeLocked(true)
+			}
+			s.publisher.mu.Unlock()
+		}
+	}
 }
 
 // things are what may revoke a session.
@@ -240,6 +264,7 @@ func (f *fleet) resume(rt *rapid.T, p *process, s *fleetSession) {
 func (f *fleet) revoke(rt *rapid.T, p *process, of watermark, do func(*Server) error) {
 	at := f.tick()
 	p.guard.breaker.forget()
+	defer f.pause()()
 	if err := do(p.Server); (err != nil) != (!f.local && f.store.fails.Load()) {
 		rt.Fatalf("revoking = %v; want an error exactly if the Store fails", err)
 	}

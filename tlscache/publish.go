@@ -45,12 +45,25 @@ type publication struct {
 	watermark
 	at  int64   // when it was written last, by the clock's order
 	set *keySet // under whose names; nil: the Store may not have it
+
+	restored bool // the Store had it, and did not tell of it
 }
 
 // publish adds a watermark, which has been written under the names of a set; nil: it has not.
-func (s *Server) publish(w watermark, set *keySet) {
+func (s *Server) publish(w watermark, set *keySet) { s.add(&publication{watermark: w, set: set}) }
+
+// restore writes a watermark again if this process knows it, or a higher one than a Store told: the Store has lost
+// it, and the process that set it may be gone.
+func (s *Server) restore(w watermark, there told) {
+	if !s.keyring.marks.isIn(w, there) {
+		s.add(&publication{watermark: w, restored: true})
+	}
+}
+
+func (s *Server) add(added *publication) {
 	p := &s.publisher
-	at := s.keyring.clock.read().order
+	w, set := added.watermark, added.set
+	added.at = s.keyring.clock.read().order
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.of == nil {
@@ -60,7 +73,6 @@ func (s *Server) publish(w watermark, set *keySet) {
 	if ok && (set != nil || known.set == nil) {
 		return // it is looked for in its turn
 	}
-	added := &publication{w, at, set}
 	p.mu.of[w] = added
 	p.queueLocked(added)
 	if len(p.mu.queue) > s.keyring.marks.limit { // that many are not known in this process either
@@ -138,6 +150,9 @@ func (s *Server) pass() {
 		if left > 0 && s.renew(pub, names, left) != nil {
 			failed, written = true, nil
 		}
+		if written != nil && !s.keyring.marks.setHere(pub.watermark) {
+			left = 0 // a Store told of it, and has it again: the process that set it sees to it
+		}
 		p.done(pub, written, s.keyring.clock.read().order, left)
 	}
 
@@ -195,27 +210,35 @@ func (p *publisher) done(pub *publication, set *keySet, at int64, left time.Dura
 // renew writes a watermark under each of its names, and never a lower one than the Store has: that
 // is another process's. Between the two calls that process may write a higher one. It finds that out
 // when it looks again.
+//
+// A watermark that cannot be read is sealed under a secret that this process lacks. Once it stands over one of ours it is
+// no lower, for its process could not read that either.
 func (s *Server) renew(pub *publication, names []naming, left time.Duration) error {
-	marks := s.keyring.marks
+	lost := pub.restored // unless it is found now under one of its names
 	for _, under := range names {
 		n := pub.name(under.namer)
 		there, err := guarded(s.guard, unhurried, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
-		if err != nil && !errors.Is(err, errMalformed) {
+		unreadable := errors.Is(err, errMalformed)
+		switch {
+		case err != nil && !unreadable:
 			return err
-		}
-		if err == nil && there.at == 0 && pub.has(under) {
+		case unreadable && pub.has(under):
+			lost = false
+			continue
+		case err == nil && there.at == 0 && pub.has(under):
 			s.counts.lost.Add(1)
 		}
-		if there.at != 0 {
-			marks.adopt(pub.watermark, there)
-		}
-		t := marks.write(pub.watermark)
+		lost = lost && err == nil && there.at == 0
+		t := s.keyring.marks.writeOver(pub.watermark, there, unreadable)
 		_, err = guardedAs(noProbe, s.guard, unhurried, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, s.write(ctx, n, under.keys, t, left)
+			return struct{}{}, s.write(ctx, pub.watermark, under, t, left)
 		})
 		if err != nil {
 			return err
 		}
+	}
+	if pub.restored = false; lost {
+		s.counts.lost.Add(1)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type record struct {
 	auth      stamp // when its client last proved who it is
 	expires   stamp
 	principal principalID
+	witness   witnessRef // that stood when its client last proved who it is
 	state     *tls.SessionState
 
 	// What the session is bound to. Not in the sealed form, but authenticated with it.
@@ -42,11 +43,14 @@ const (
 	flagVouched = 1 << 6
 )
 
-// recordVersion is the first byte of a record, inside the seal.
-const recordVersion = 1
+// recordVersion is the first byte of a record, inside the seal. Records of version 1 name no witness.
+const recordVersion = 2
 
 // recordHeader is all before the session's own encoding.
-const recordHeader = 1 + 1 + 8 + 8 + sha256.Size
+const (
+	recordHeader1 = 1 + 1 + 8 + 8 + sha256.Size
+	recordHeader  = recordHeader1 + 4 + len(witnessID{})
+)
 
 // isOf reports whether a record is the one that a handle names, of the kind that the handle says.
 func (r *record) isOf(h handle) bool {
@@ -61,7 +65,7 @@ func (r *record) bound() []byte {
 
 // seal returns the record as a Store or a client keeps it.
 //
-//	sealed{version(1) flags(1) auth(8) expires(8) principal(32) tls.SessionState}
+//	sealed{version(1) flags(1) auth(8) expires(8) principal(32) secret(4) witness(8) tls.SessionState}
 func (r *record) seal(k *keys, id [nameSize]byte) ([]byte, error) {
 	state, err := r.state.Bytes()
 	if err != nil {
@@ -72,6 +76,8 @@ func (r *record) seal(k *keys, id [nameSize]byte) ([]byte, error) {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.auth.wall))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.expires.wall))
 	b = append(b, r.principal[:]...)
+	b = binary.BigEndian.AppendUint32(b, r.witness.secret)
+	b = append(b, r.witness.id[:]...)
 	return k.sealAs(sealRecord, id[:], r.bound(), append(b, state...))
 }
 
@@ -102,17 +108,28 @@ func (k *Keyring) openRecord(sealed []byte, id [nameSize]byte, scope [sha256.Siz
 }
 
 func (r *record) decode(b []byte) (err error) {
-	if len(b) < recordHeader {
+	if len(b) == 0 {
 		return errMalformed
 	}
-	if b[0] != recordVersion {
+	header := recordHeader
+	switch b[0] {
+	case recordVersion:
+	case 1:
+		header = recordHeader1
+	default:
 		return errVersion
+	}
+	if len(b) < header {
+		return errMalformed
 	}
 	r.flags = b[1]
 	r.auth.wall = int64(binary.BigEndian.Uint64(b[2:]))
 	r.expires.wall = int64(binary.BigEndian.Uint64(b[10:]))
 	copy(r.principal[:], b[18:])
-	if r.state, err = tls.ParseSessionState(b[recordHeader:]); err != nil {
+	if header == recordHeader {
+		r.witness = witnessRef{binary.BigEndian.Uint32(b[recordHeader1:]), witnessID(b[recordHeader1+4:])}
+	}
+	if r.state, err = tls.ParseSessionState(b[header:]); err != nil {
 		return errMalformed // another Go version's, perhaps
 	}
 	if r.flags&flagTLS13 == 0 {

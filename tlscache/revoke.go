@@ -105,21 +105,29 @@ func (s *Server) tell(ctx context.Context, w watermark, set *keySet) (swept []na
 
 // writeAll writes a watermark to the Store under each of its names, where other processes look it up.
 func (s *Server) writeAll(ctx context.Context, w watermark, set *keySet) error {
-	t := s.keyring.marks.write(w)
 	var errs []error
 	for _, under := range set.namings() {
-		errs = append(errs, protected(func() error { return s.write(ctx, w.name(under.namer), under.keys, t, session.MaxTTL) }))
+		// Another process, whose clock is ahead, may have set a higher one. If the Store does not tell, it is written
+		// in any case.
+		there, err := guarded(s.guard, unhurried, func(context.Context) (told, error) { return s.lookupWatermark(ctx, w.name(under.namer)) })
+		t := s.keyring.marks.writeOver(w, there, errors.Is(err, errMalformed))
+		errs = append(errs, protected(func() error { return s.write(ctx, w, under, t, session.MaxTTL) }))
 	}
 	return errors.Join(errs...)
 }
 
 // write writes a watermark to the Store under one name.
-func (s *Server) write(ctx context.Context, n name, k *keys, t told, ttl time.Duration) error {
-	sealed, err := t.seal(k, n)
+func (s *Server) write(ctx context.Context, w watermark, under naming, t told, ttl time.Duration) error {
+	n := w.name(under.namer)
+	sealed, err := t.seal(under.keys, n)
 	if err != nil {
 		return err
 	}
-	return s.store.Update(ctx, watermarkKey(n), sealed, ttl)
+	if err := s.store.Update(ctx, watermarkKey(n), sealed, ttl); err != nil {
+		return err
+	}
+	s.keyring.marks.note(w, func(at *markTimes) { at.taken = max(at.taken, t.at) })
+	return nil
 }
 
 // sweep gives back the memory of revoked sessions at once where the Store can find them. The

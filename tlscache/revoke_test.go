@@ -221,6 +221,7 @@ func TestRevocationEndsFallbackTickets(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := w.client(version)
+		w.attested(t)
 		store.set(down)
 		w.want("first", client, false)
 		w.want("with a fallback ticket", client, true)

@@ -30,7 +30,7 @@ var (
 const (
 	sealRecord    = "record"    // a server's session in a Store or in a client's ticket
 	sealWatermark = "watermark" // a revocation in a Store
-	sealWitness   = "witness"   // since when a Store has lost nothing
+	sealWitness   = "witness"   // that a Store has lost nothing
 	sealTicket    = "ticket"    // a client's session in a Store
 )
 

@@ -129,7 +129,7 @@ type Server struct {
 	publisher publisher
 	places    unconfirmed // in a Store that is not Local
 	used      successions
-	seen      atomic.Pointer[seenWitness]
+	seen      atomic.Pointer[seenWitnesses]
 }
 
 // isZero reports whether a Server did not come from NewServer.

@@ -126,7 +126,7 @@ type StoreStats struct {
 	BreakerOpen bool   // the Store is left alone at present
 
 	// Lost is how often the Store was found to have lost something before its time that revocations
-	// depend on: a watermark, which was written again, or the witness of how long it keeps them, and then
+	// depend on: a watermark, which was written again, or the witness that it has lost nothing, and then
 	// sealed tickets from before do not resume. It is to be 0: a Store that is not emptied and
 	// evicts nothing before its TTL of 7 days loses nothing.
 	Lost uint64

@@ -37,16 +37,20 @@ func (i *issue) withoutPlace(k *keys, h handle, r *record) []byte {
 	if r.flags&flagSingle != 0 || s.cfg.NoFallback {
 		return nil
 	}
+	b := grant(s.cfg.Budget / 2)
+	defer b.end()
+	now, err := s.attest(b, k, i.at.wall)
+	if err == nil && r.witness.secret != k.id {
+		r.witness, err = s.sameWitness(b, r.witness, now)
+	}
+	if err != nil {
+		return i.fallback(k, h, r, missOf(err))
+	}
 	r.flags |= flagVouched
 	t, err := sealTicketRecord(r, k, h.scope, h.server, h.id)
 	r.flags &^= flagVouched
 	if err != nil || len(t) > maxTicket {
 		return nil
-	}
-	b := grant(s.cfg.Budget / 2)
-	defer b.end()
-	if err := s.attest(b, k, i.at.wall); err != nil {
-		return i.fallback(k, h, r, missOf(err))
 	}
 	s.counts.sealed.Add(1)
 	return t

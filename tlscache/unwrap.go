@@ -205,7 +205,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 	if err != nil || !r.isOf(h) {
 		return nil, MissMalformed // left where it is: the fault may be ours
 	}
-	if s.revoked(r, marks) {
+	if s.revoked(r, marks, nil) {
 		return nil, MissRevoked
 	}
 	return r, 0
@@ -228,11 +228,15 @@ func (s *Server) askWatermarks(b *budget, names []name) ([]told, error) {
 }
 
 // revoked reports whether a watermark covers a record: one that this process knows, or one of those
-// that the Store told of, which it knows from now on.
-func (s *Server) revoked(r *record, marks []told) bool {
+// that the Store told of, which it knows from now on. What the Store has lost of those is written again, if it
+// told of all.
+func (s *Server) revoked(r *record, marks []told, err error) bool {
 	for i, w := range r.watermarks() {
-		if i < len(marks) && marks[i].at != 0 {
+		if marks[i].at != 0 {
 			s.keyring.marks.adopt(w, marks[i])
+		}
+		if err == nil {
+			s.restore(w, marks[i])
 		}
 	}
 	return s.keyring.marks.covers(r)

@@ -77,8 +77,9 @@ type markTimes struct {
 	own  stamp // of the revocations in this process; zero: none
 	told int64 // of those that a Store told of, by the wall; 0: none
 
-	// wrote is what this process wrote to a Store last, by its clock as it was then.
-	wrote int64
+	// wrote is what this process wrote to a Store last, by its clock as it was then, and taken what a Store
+	// has taken of that.
+	wrote, taken int64
 
 	// disbelieved is what a Store told that lies ahead: the clock was wrong where it was stamped. It
 	// counted as of now, once.
@@ -121,17 +122,29 @@ func (w *watermarks) adopt(of watermark, t told) {
 	})
 }
 
-// write returns what to write to a Store of a watermark, and notes it.
-func (w *watermarks) write(of watermark) told {
+// writeOver returns what to write to a Store of a watermark, and notes it. It is no lower than what is there already,
+// which is of a time before now where it is unreadable.
+func (w *watermarks) writeOver(of watermark, there told, unreadable bool) told {
+	if there.at != 0 {
+		w.adopt(of, there)
+	}
 	t := told{at: w.height(of), wrong: w.clock.wrongs()}
+	if unreadable {
+		t.at = max(t.at, w.clock.read().wall)
+	}
+	w.note(of, func(at *markTimes) { at.wrote = t.at })
+	return t
+}
+
+// note changes the times of a mark, if it is known, and not its place in the order.
+func (w *watermarks) note(of watermark, f func(*markTimes)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m, ok := w.of.Load(of); ok {
 		next := *m.at.Load()
-		next.wrote = t.at
+		f(&next)
 		m.at.Store(&next)
 	}
-	return t
 }
 
 // change changes a mark, makes it the newest, and keeps the bounds. Its cost does not depend on how many
@@ -255,6 +268,25 @@ func (w *watermarks) reaches(m *mark, auth stamp) bool {
 	return auth.wall <= w.clock.corrected(at.own)
 }
 
+// isIn reports whether a Store that told this of a watermark has all that it is known to have had.
+func (w *watermarks) isIn(of watermark, there told) bool {
+	if !w.some.Load() {
+		return true
+	}
+	m, ok := w.of.Load(of)
+	if !ok {
+		return true
+	}
+	at := m.at.Load()
+	return there.at >= max(at.told, at.taken)
+}
+
+// setHere reports whether this process set a watermark, rather than a Store told of it.
+func (w *watermarks) setHere(of watermark) bool {
+	m, ok := w.of.Load(of)
+	return ok && m.at.Load().own != (stamp{})
+}
+
 // height returns the time of a watermark by the wall clock, as far as this process knows; 0: none.
 func (w *watermarks) height(of watermark) int64 {
 	m, ok := w.of.Load(of)
@@ -280,7 +312,7 @@ func watermarkKey(n name) session.Key {
 
 // told is what a Store tells of a watermark.
 type told struct {
-	at    int64  // by the wall; 0: there is none
+	at    int64  // by the wall; 0: there is none, or no answer
 	wrong []span // times that the clock of the process which wrote it was wrong
 }
 

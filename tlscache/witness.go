@@ -2,6 +2,7 @@ package tlscache
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -9,36 +10,53 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 )
 
-// A witness is a note in a Store, one for each secret, that says since when the Store has lost nothing that
-// a process wrote to it. Sealed records outlive what a Store forgets, because clients keep them. So
-// one resumes only if a witness from before its time still stands: a Store that was emptied since, or
-// cuts lives short, has lost that too, and perhaps a watermark.
+// A witness is a note in a Store, one for each secret, that shows that the Store has lost nothing since the note was
+// first written. Sealed records outlive what a Store forgets, because clients keep them. So each names the witness
+// that stood when its client last proved who it is, and resumes only while that one stands: a Store that was
+// emptied since, or cuts lives short, has lost that too, and perhaps a watermark. The witness
+// that is written next has another id. No clock has a say in it.
 type witness struct {
-	since int64 // by the wall; 0: there is none
-	wrote int64 // when it was last written
+	id    witnessID
+	wrote int64 // when it was last written, by the wall
+}
+
+// A witnessID is random; the zero value stands for no witness.
+type witnessID [8]byte
+
+// A witnessRef is what a record names a witness by. The zero value names none.
+type witnessRef struct {
+	secret uint32
+	id     witnessID
 }
 
 const (
-	// witnessAge is how old a witness gets before it is written again, with the same since. So a Store that
+	// witnessAge is how old a witness gets before it is written again, with the same id. So a Store that
 	// cuts lives to less shows it, one that cuts them to more does not.
 	witnessAge = session.MaxTTL / 2
 
 	// witnessEvery is how often a process that issues handles alone looks for the witness.
-	witnessEvery = maxSkew
+	witnessEvery = 5 * time.Minute
 )
 
-// covers reports whether a Store with this witness has whatever was written since the time issued.
-// A witness may be younger by as much as clocks may differ.
-func (w witness) covers(issued int64) bool { return w.since != 0 && w.since <= issued+int64(maxSkew) }
+func newWitness() (w witness) {
+	rand.Read(w.id[:]) // never fails
+	return w
+}
+
+func (w witness) stands() bool { return w.id != witnessID{} }
+
+// isDue reports whether a witness is to be written again. One from the future was stamped by a wrong clock.
+func (w witness) isDue(now int64) bool {
+	return now-w.wrote >= int64(witnessAge) || w.wrote > now+int64(maxSkew)
+}
 
 func witnessName(k *keys) name { return k.name(sealWitness) }
 
 // seal returns a witness as a Store keeps it, bound to its name.
 //
-//	sealed{since(8) wrote(8)}
+//	sealed{id(8) wrote(8)}
 func (w witness) seal(k *keys, n name) ([]byte, error) {
-	b := binary.BigEndian.AppendUint64(nil, uint64(w.since))
-	return k.sealAs(sealWitness, n[:], nil, binary.BigEndian.AppendUint64(b, uint64(w.wrote)))
+	return k.sealAs(sealWitness, n[:], nil, binary.BigEndian.AppendUint64(w.id[:], uint64(w.wrote)))
 }
 
 func (k *Keyring) openWitness(sealed []byte, n name) (w witness, ok bool) {
@@ -46,7 +64,7 @@ func (k *Keyring) openWitness(sealed []byte, n name) (w witness, ok bool) {
 	if err != nil || len(b) != 16 {
 		return witness{}, false
 	}
-	return witness{int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[8:]))}, true
+	return witness{witnessID(b), int64(binary.BigEndian.Uint64(b[8:]))}, true
 }
 
 // lookupWitness returns the witness in the Store. One that cannot be read is none.
@@ -63,51 +81,115 @@ func (s *Server) lookupWitness(ctx context.Context, k *keys) (witness, error) {
 	return w, nil
 }
 
-// attest sees to it that there is a witness in the Store at now, and returns an error if it did not answer.
-func (s *Server) attest(b *budget, k *keys, now int64) error {
-	w, err := start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).wait(b)
+// askWitness is lookupWitness within a budget.
+func (s *Server) askWitness(b *budget, k *keys) (witness, error) {
+	return start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).wait(b)
+}
+
+// attest sees to it that there is a witness in the Store at now, and returns it. An error says that the
+// Store did not answer.
+func (s *Server) attest(b *budget, k *keys, now int64) (witnessRef, error) {
+	w, err := s.askWitness(b, k)
 	if err != nil {
-		return err
+		return witnessRef{}, err
 	}
 	s.noteWitness(k, w, now)
 	switch {
-	case w.since == 0 || w.since > now+int64(maxSkew): // a clock was wrong there
-		w = witness{since: now, wrote: now}
-	case now-w.wrote >= int64(witnessAge):
-		w.wrote = now
-	default:
-		return nil
+	case !w.stands():
+		w = newWitness()
+	case !w.isDue(now):
+		return witnessRef{k.id, w.id}, nil
 	}
+	w.wrote = now
 	n := witnessName(k)
 	sealed, err := w.seal(k, n)
 	if err != nil {
-		return err
+		return witnessRef{}, err
 	}
 	_, err = start(b, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL)
 	}).wait(b)
-	if err == nil {
-		s.seen.Store(&seenWitness{k.id, w, now})
+	if err != nil {
+		return witnessRef{}, err
 	}
-	return err
+	s.see(k, func(seenWitness) seenWitness { return seenWitness{witness: w, at: now, unread: true} })
+	return witnessRef{k.id, w.id}, nil
 }
 
-// A seenWitness is what a process saw of a witness last.
+// sameWitness returns a witness that stands now in place of one that stood before under another secret, if that stands still:
+// secrets rotate, and the former is dropped some day.
+func (s *Server) sameWitness(b *budget, before, now witnessRef) (witnessRef, error) {
+	k := s.keyring.find(before.secret)
+	if before.id == (witnessID{}) || k == nil {
+		return now, nil // this process has just begun, or has dropped that secret
+	}
+	if w, err := s.askWitness(b, k); err != nil || w.id != before.id {
+		return before, err
+	}
+	return now, nil
+}
+
+// seenWitnesses are the witnesses that a process saw last, by the ids of their secrets. Immutable.
+type seenWitnesses map[uint32]seenWitness
+
 type seenWitness struct {
-	key uint32
 	witness
-	at int64
+	at     int64 // when it was looked for
+	unread bool  // written by this process; another may have written its own at the same time
+}
+
+// under returns the witness that stood under a secret or, if none was seen there, under another of a set.
+func (seen seenWitnesses) under(k *keys, set *keySet) witnessRef {
+	if w := seen[k.id]; w.stands() {
+		return witnessRef{k.id, w.id}
+	}
+	for secret, w := range seen {
+		if w.stands() && set.find(secret) != nil {
+			return witnessRef{secret, w.id}
+		}
+	}
+	return witnessRef{}
+}
+
+func (s *Server) standing() seenWitnesses {
+	if seen := s.seen.Load(); seen != nil {
+		return *seen
+	}
+	return nil
+}
+
+// see changes what is known of the witness under a secret, and returns what was known before. It forgets those of
+// secrets that were dropped.
+func (s *Server) see(k *keys, f func(seenWitness) seenWitness) (before seenWitness) {
+	for {
+		last := s.seen.Load()
+		next := seenWitnesses{}
+		for secret, w := range s.standing() {
+			if s.keyring.find(secret) != nil {
+				next[secret] = w
+			}
+		}
+		before = next[k.id]
+		if next[k.id] = f(before); next[k.id] == before || s.seen.CompareAndSwap(last, &next) {
+			return before
+		}
+	}
 }
 
 // noteWitness notes what the Store had, and counts it if that shows a loss.
 func (s *Server) noteWitness(k *keys, w witness, now int64) {
-	last, next := s.seen.Load(), &seenWitness{k.id, w, now}
-	if w.since == 0 {
-		next.at = 0 // write it on the next occasion
-	}
-	known := last != nil && last.key == k.id && last.since != 0 && now-last.wrote < int64(session.MaxTTL)
-	lost := known && (w.since == 0 || w.since > last.since+int64(maxSkew)) // others write at the same time
-	if s.seen.CompareAndSwap(last, next) && lost {
+	before := s.see(k, func(last seenWitness) seenWitness {
+		next := seenWitness{witness: w, at: now}
+		switch {
+		case !w.stands():
+			next.at = 0 // write it on the next occasion
+		case w == last.witness && !last.unread && now >= last.at && now-last.at < int64(witnessEvery)/5:
+			return last
+		}
+		return next
+	})
+	known := before.stands() && now-before.wrote < int64(session.MaxTTL)
+	if known && w.id != before.id && !(before.unread && w.stands()) {
 		s.counts.lost.Add(1)
 	}
 }
@@ -118,22 +200,25 @@ func (s *Server) attestSometimes(k *keys, now int64) {
 	if s.local != nil || s.cfg.SingleUse || s.cfg.NoFallback {
 		return // no sealed records, or no Store to vouch for them
 	}
-	last := s.seen.Load()
-	known := last != nil && last.key == k.id
-	if known && now >= last.at && now-last.at < int64(witnessEvery) {
+	due := func(last seenWitness) bool {
+		return last.at == 0 || now < last.at || now-last.at >= int64(witnessEvery)
+	}
+	if !due(s.standing()[k.id]) {
 		return
 	}
-	next := &seenWitness{key: k.id, at: now}
-	if known {
-		next.witness = last.witness
-	}
-	if !s.seen.CompareAndSwap(last, next) || !known {
-		return // another does, or the process has just begun
+	before := s.see(k, func(last seenWitness) seenWitness {
+		if due(last) {
+			last.at = now
+		}
+		return last
+	})
+	if !due(before) {
+		return // another does
 	}
 	go func() {
 		b := grant(unhurried)
 		defer b.end()
-		_ = s.attest(b, k, now)
+		_, _ = s.attest(b, k, now)
 	}()
 }
 

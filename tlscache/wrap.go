@@ -160,6 +160,8 @@ func (i *issue) store(auth, expires stamp) []byte {
 		return s.dead(MissUnknownKey)
 	}
 	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage, keyring: s.keyring}
+	var answered bool
+	r.witness, answered = i.witness(k)
 	h := handle{scope: i.tag(k), server: s.serverName(k, i.server).tag(), id: i.newID(k)}
 	r.id = h.id
 	if i.tls13() {
@@ -191,6 +193,9 @@ func (i *issue) store(auth, expires stamp) []byte {
 	}
 	h.flags |= r.flags & (flagTLS13 | flagSingle)
 	h.expires = uint32((r.expires.wall + int64(time.Second) - 1) / int64(time.Second))
+	if !answered {
+		return i.fallback(k, h, r, MissStoreError)
+	}
 	confirmed := i.confirmed()
 	if s.local == nil && !confirmed {
 		if t := i.withoutPlace(k, h, r); t != nil {
@@ -202,6 +207,16 @@ func (i *issue) store(auth, expires stamp) []byte {
 	}
 	s.counts.stored.Add(1)
 	return h.seal(k)
+}
+
+// witness returns the witness that a session under a secret names. Not answered: the Store did not say that
+// the session which is resumed is not revoked. So what succeeds it is a sealed record again, which the Store has to
+// answer for, and lies in no Store where none asks.
+func (i *issue) witness(k *keys) (stood witnessRef, answered bool) {
+	if f := i.resumed(); i.cs.DidResume && f.unanswered {
+		return f.witness, false
+	}
+	return i.stood.under(k, i.ring), true
 }
 
 // newID returns the id of a session to be stored. A TLS 1.2 session has one for life, so that it is
