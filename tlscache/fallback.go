@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"math"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // ticketHeader is what precedes the sealed record in a fallback ticket.
@@ -86,11 +88,11 @@ func (o *offer) vouch(r *record) MissReason {
 	case s.local != nil:
 		return 0
 	}
-	b := grant(s.cfg.Budget / 2)
-	defer b.end()
-	asked := start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
+	b := guard.Grant(s.cfg.Budget / 2)
+	defer b.End()
+	asked := guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
 	marks, markErr := s.askWatermarks(b, o.marks(o.handleOf(r)))
-	seen, err := asked.wait(b)
+	seen, err := asked.Wait(b)
 	if s.revoked(r, marks) {
 		return MissRevoked
 	}
@@ -127,7 +129,7 @@ func (s *Server) foreign(unwrap unwrapFunc, identity []byte, cs tls.ConnectionSt
 	}
 	var state *tls.SessionState
 	var err error
-	if protected(func() error { state, err = unwrap(identity, cs); return nil }) != nil {
+	if guard.Protect(func() error { state, err = unwrap(identity, cs); return nil }) != nil {
 		s.counts.panics.Add(1)
 		return nil
 	}
@@ -144,7 +146,7 @@ func (s *Server) wrapForeign(wrap wrapFunc, cs tls.ConnectionState, ss *tls.Sess
 	}
 	var ticket []byte
 	var err error
-	if protected(func() error { ticket, err = wrap(cs, ss); return nil }) != nil {
+	if guard.Protect(func() error { ticket, err = wrap(cs, ss); return nil }) != nil {
 		s.counts.panics.Add(1)
 		return nil
 	}

@@ -74,7 +74,7 @@ func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
 
 					end()
 					store.set(nil)
-					time.Sleep(2 * breakerPause)
+					time.Sleep(openAtMost)
 					w.resumes(client) // begins the probe
 					synctest.Wait()
 					w.resumes(client) // what it has may not have been stored
@@ -96,7 +96,7 @@ func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
 func stranded() int {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	return len(regexp.MustCompile(`created by \S*/tlscache\.(launch|start)\[`).FindAll(stacks, -1))
+	return len(regexp.MustCompile(`created by \S*/guard\.(launch|Start)\[`).FindAll(stacks, -1))
 }
 
 // The same by the clock on the wall, with the latencies to look at. Only asserts what a busy machine

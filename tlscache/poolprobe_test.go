@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // A takingStore counts what is taken from it.
@@ -26,6 +27,16 @@ func (s *takingStore) SelectSession(ctx context.Context, partial string, limit i
 	return s.Indexed.SelectSession(ctx, partial, limit)
 }
 
+// openAtMost is longer than an open breaker waits before it lets a probe through, where its Store answers at all.
+const openAtMost = time.Second
+
+// trip makes as many calls that fail as open a breaker.
+func trip(g *guard.Guard) {
+	for !g.Stats().BreakerOpen {
+		_, _ = guard.Do(time.Second, g, guard.NoProbe, func(context.Context) (struct{}, error) { return struct{}{}, errDown })
+	}
+}
+
 // No handshake waits for a probe, so one that takes a ticket loses it.
 func TestNoTicketIsTakenToProbeAStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -39,19 +50,19 @@ func TestNoTicketIsTakenToProbeAStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.close()
-		p.guard.breaker.trip(time.Now())
-		time.Sleep(2 * breakerPause)
+		trip(p.guard)
+		time.Sleep(openAtMost)
 		key := poolKey(viewScope("a"), "host.example")
 		if tk, why := p.take(key, p.clock.read()); tk != nil || why != MissStoreError {
 			t.Errorf("take = %v, %v with the breaker open; want nothing, %v", tk, why, MissStoreError)
 		}
 		synctest.Wait()
-		if n := store.takes.Load(); n != 0 || !p.guard.breaker.isOpen() {
+		if n := store.takes.Load(); n != 0 || !p.guard.Stats().BreakerOpen {
 			t.Errorf("%d tickets taken as probes; want 0, and the breaker open", n)
 		}
 		p.peek(key, p.clock.read()) // takes nothing away
 		synctest.Wait()
-		if n := store.selects.Load(); n != 1 || p.guard.breaker.isOpen() {
+		if n := store.selects.Load(); n != 1 || p.guard.Stats().BreakerOpen {
 			t.Errorf("%d probes that take nothing; want 1, which closes the breaker", n)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // DefaultClientBudget is the default of ClientConfig.Budget.
@@ -30,7 +31,7 @@ type storePool struct {
 	keyring   *Keyring
 	clock     *clock
 	families  *families
-	guard     *guard
+	guard     *guard.Guard
 	budget    time.Duration
 	perKey    uint32
 	singleUse bool
@@ -66,7 +67,7 @@ func newStorePool(cfg ClientConfig, clock *clock, families *families) (*storePoo
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}
 	p := &storePool{
-		store: cfg.Store, keyring: cfg.Keyring, clock: clock, families: families, guard: newGuard(DefaultMaxInFlight), budget: cfg.Budget,
+		store: cfg.Store, keyring: cfg.Keyring, clock: clock, families: families, guard: guard.New(DefaultMaxInFlight), budget: cfg.Budget,
 		perKey: uint32(cfg.PerKey), singleUse: cfg.SingleUse, marks: marks,
 	}
 	if p.keyring == nil {
@@ -85,13 +86,13 @@ func (p *storePool) partial(k *keys, key string) string {
 }
 
 func (p *storePool) take(key string, now stamp) (*ticket, MissReason) {
-	return p.find(key, now, noProbe, func(ctx context.Context, partial string) (session.Entry, error) {
+	return p.find(key, now, guard.NoProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		return p.store.TakeNewest(ctx, partial, !p.singleUse)
 	})
 }
 
 func (p *storePool) peek(key string, now stamp) (*ticket, MissReason) {
-	return p.find(key, now, mayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
+	return p.find(key, now, guard.MayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		entries, err := p.store.SelectSession(ctx, partial, 1)
 		if err != nil {
 			return session.Entry{}, err
@@ -115,16 +116,16 @@ func (p *storePool) find(key string, now stamp, may bool, get func(context.Conte
 	if p.closed.Load() {
 		return nil, MissGone
 	}
-	b := grant(p.budget)
-	defer b.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
 	for _, k := range p.keyring.set.Load().all {
 		partial := p.partial(k, key)
 		for range p.perKey + 1 { // and the mirror: all of them may be over
-			entry, err := start(b, p.guard, may, func(ctx context.Context) (session.Entry, error) {
+			entry, err := guard.Start(b, p.guard, may, func(ctx context.Context) (session.Entry, error) {
 				e, err := get(ctx, partial)
 				e.Session = bytes.Clone(e.Session) // the Store may write to it after all, while it is being opened
 				return e, err
-			}).wait(b)
+			}).Wait(b)
 			if errors.Is(err, session.ErrNotFound) {
 				break
 			}
@@ -202,8 +203,8 @@ func boundSlot(key session.Key) []byte {
 }
 
 func (p *storePool) put(key string, t *ticket) {
-	b := grant(p.budget)
-	defer b.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
 	t.slot = p.slotFor(key, t)
 	if !t.facts.is13() && !p.mark(key, t.slot).old {
 		// The key may have tickets of TLS 1.3, of which this server does not speak any more.
@@ -265,7 +266,7 @@ func isSlot(id string) bool {
 }
 
 // update seals and stores a ticket in its slot. It returns the place.
-func (p *storePool) update(b *budget, key string, t *ticket) session.Key {
+func (p *storePool) update(b *guard.Budget, key string, t *ticket) session.Key {
 	k := p.keyring.active()
 	place := session.Key{Partial: p.partial(k, key), ID: t.slot}
 	plain, err := appendTicket(nil, key, t)
@@ -290,18 +291,18 @@ func (p *storePool) giveBack(key string, t *ticket, wanted func() bool) {
 	if !wanted() || !p.mark(key, t.slot).handed.Load() { // not handed out: a fresh one is in its slot by now
 		return
 	}
-	b := grant(p.budget)
-	defer b.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
 	if place := p.update(b, key, t); !wanted() { // a flush that began meanwhile may have passed by its place
-		again := grant(p.budget) // the other may be spent
-		defer again.end()
+		again := guard.Grant(p.budget) // the other may be spent
+		defer again.End()
 		p.delete(again, place)
 	}
 }
 
 func (p *storePool) strike(key string) {
-	b := grant(p.budget)
-	defer b.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
 	// Marks are read before any is set: one slot may come twice, under two secrets or because a
 	// Store repeats itself, and that is no second strike.
 	var spared []session.Key
@@ -327,11 +328,11 @@ func (p *storePool) strike(key string) {
 }
 
 // places returns where a Store has tickets of one partial key. It may say so of a place twice.
-func (p *storePool) places(b *budget, partial string) []session.Key {
+func (p *storePool) places(b *guard.Budget, partial string) []session.Key {
 	most := int(p.perKey) + 1
-	entries, err := start(b, p.guard, mayProbe, func(ctx context.Context) ([]session.Entry, error) {
+	entries, err := guard.Start(b, p.guard, guard.MayProbe, func(ctx context.Context) ([]session.Entry, error) {
 		return p.store.SelectSession(ctx, partial, most)
-	}).wait(b)
+	}).Wait(b)
 	if err != nil {
 		return nil // what came with an error is not an answer
 	}
@@ -345,8 +346,8 @@ func (p *storePool) places(b *budget, partial string) []session.Key {
 }
 
 func (p *storePool) drop(key string) {
-	b := grant(p.budget)
-	defer b.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
 	for place, m := range p.marks.SelectSession(key) {
 		if !m.handed.Load() {
 			continue
@@ -367,8 +368,8 @@ func (p *storePool) flushAll() { p.flushKeys(func(string) bool { return true }) 
 // flushKeys removes the tickets whose keys are to go.
 func (p *storePool) flushKeys(goes func(key string) bool) {
 	p.marks.Clear()
-	b := grant(flushBudget)
-	defer b.end()
+	b := guard.Grant(flushBudget)
+	defer b.End()
 	p.call(b, func(ctx context.Context) error {
 		for e, err := range p.store.All(ctx) {
 			if err := errors.Join(err, ctx.Err()); err != nil {
@@ -395,7 +396,7 @@ func (p *storePool) flushKeys(goes func(key string) bool) {
 	})
 }
 
-func (p *storePool) held() poolHeld { return poolHeld{store: p.guard.stats()} }
+func (p *storePool) held() poolHeld { return poolHeld{store: storeStats(p.guard)} }
 
 func (p *storePool) close() {
 	p.closed.Store(true)
@@ -417,15 +418,15 @@ func (p *storePool) setMark(key, slot string, m *slotMarks) {
 	_ = p.marks.Update(fastcache.Key{Partial: key, ID: slot}, m) // fails after Close only
 }
 
-func (p *storePool) delete(b *budget, key session.Key) {
+func (p *storePool) delete(b *guard.Budget, key session.Key) {
 	p.call(b, func(ctx context.Context) error { return p.store.Delete(ctx, key) })
 }
 
 // call is guarded for calls whose only answer is whether they worked. The guard counts; a
 // ticket that was not stored or not removed costs a handshake at most.
-func (p *storePool) call(b *budget, f func(context.Context) error) {
+func (p *storePool) call(b *guard.Budget, f func(context.Context) error) {
 	if p.closed.Load() {
 		return
 	}
-	_, _ = start(b, p.guard, mayProbe, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }).wait(b)
+	_, _ = guard.Start(b, p.guard, guard.MayProbe, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }).Wait(b)
 }

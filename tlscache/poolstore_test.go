@@ -8,6 +8,7 @@ import (
 	"iter"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
@@ -198,4 +199,46 @@ func TestAStoreNeedsStableScopesAndAKeyring(t *testing.T) {
 	if err := c.Export(new(bytes.Buffer), ExportConfig{Keyring: cfg.Keyring}); err == nil {
 		t.Error("Export with a Store = nil; want an error")
 	}
+}
+
+// A slowIndexed Store takes its time for each call, and what it has does not open.
+type slowIndexed struct {
+	session.Indexed
+	each time.Duration
+}
+
+func (s slowIndexed) TakeNewest(_ context.Context, partial string, _ bool) (session.Entry, error) {
+	time.Sleep(s.each)
+	return session.Entry{Key: session.Key{Partial: partial, ID: slotName(0)}, Session: []byte("?")}, nil
+}
+
+func (s slowIndexed) Delete(context.Context, session.Key) error { time.Sleep(s.each); return nil }
+
+func (s slowIndexed) DeletePartial(context.Context, string) (int, error) {
+	time.Sleep(s.each)
+	return 0, nil
+}
+
+func (s slowIndexed) Update(context.Context, session.Key, []byte, time.Duration) error {
+	time.Sleep(s.each)
+	return nil
+}
+
+// However many calls of its Store a Get or a Put makes, they have one budget.
+func TestAPoolsCallsShareABudget(t *testing.T) {
+	old := fakeTicket{label: "old", version: 0x0303}.state(t)
+	synctest.Test(t, func(t *testing.T) {
+		for each, want := range map[time.Duration]time.Duration{2 * time.Millisecond: 4 * time.Millisecond, 3 * time.Millisecond: 5 * time.Millisecond} {
+			store := slowIndexed{newMemory(t, session.MemoryConfig{}), each}
+			c := newTestClient(t, ClientConfig{Store: store, Keyring: ring(t, secret(1))})
+			cache := c.View("a")
+			for what, call := range map[string]func(){"Get": func() { cache.Get(testName) }, "Put": func() { cache.Put(testName, old) }} {
+				begin := time.Now()
+				if call(); time.Since(begin) != want {
+					t.Errorf("two calls of %v: %s took %v; want %v", each, what, time.Since(begin), want)
+				}
+				time.Sleep(time.Second) // for what was given up on
+			}
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"weak"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 const (
@@ -199,7 +200,7 @@ func (s *Server) renew(pub *publication, names []naming, left time.Duration) err
 	marks := s.keyring.marks
 	for _, under := range names {
 		n := pub.name(under.namer)
-		there, err := guarded(s.guard, unhurried, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
+		there, err := guard.Do(unhurried, s.guard, guard.MayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
 		if err != nil && !errors.Is(err, errMalformed) {
 			return err
 		}
@@ -210,7 +211,7 @@ func (s *Server) renew(pub *publication, names []naming, left time.Duration) err
 			marks.adopt(pub.watermark, there)
 		}
 		t := marks.write(pub.watermark)
-		_, err = guardedAs(noProbe, s.guard, unhurried, func(ctx context.Context) (struct{}, error) {
+		_, err = guard.Do(unhurried, s.guard, guard.NoProbe, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, s.write(ctx, n, under.keys, t, left)
 		})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // RevokePrincipal ends the sessions of a principal, as ServerConfig.Principal names it: the stored ones,
@@ -108,7 +109,7 @@ func (s *Server) writeAll(ctx context.Context, w watermark, set *keySet) error {
 	t := s.keyring.marks.write(w)
 	var errs []error
 	for _, under := range set.namings() {
-		errs = append(errs, protected(func() error { return s.write(ctx, w.name(under.namer), under.keys, t, session.MaxTTL) }))
+		errs = append(errs, guard.Protect(func() error { return s.write(ctx, w.name(under.namer), under.keys, t, session.MaxTTL) }))
 	}
 	return errors.Join(errs...)
 }
@@ -143,7 +144,7 @@ func (s *Server) sweep(ctx context.Context, w watermark) (principals []name) {
 		}
 	}
 	for _, p := range partials {
-		err := protected(func() error { _, err := indexed.DeletePartial(ctx, p); return err })
+		err := guard.Protect(func() error { _, err := indexed.DeletePartial(ctx, p); return err })
 		if err != nil {
 			break
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 const (
@@ -22,6 +23,15 @@ const (
 
 	// DefaultMaxAuthAge is how long a client may resume after it last proved who it is.
 	DefaultMaxAuthAge = 7 * 24 * time.Hour
+
+	// DefaultBudget is what Stores may add to one handshake unless the configuration says
+	// otherwise. A full handshake costs about 1 ms of CPU more than a resumed one and no
+	// round trip, so waiting much longer for a session is a loss.
+	DefaultBudget = 5 * time.Millisecond
+
+	// DefaultMaxInFlight bounds the calls that a Store has not answered yet, those whose
+	// handshake has long given up on them included.
+	DefaultMaxInFlight = 256
 )
 
 // ServerConfig sets up a Server. The zero value is a good server of one process: sessions of 24
@@ -117,7 +127,7 @@ type Server struct {
 	ownsIt  bool
 	keyring *Keyring
 
-	guard     *guard
+	guard     *guard.Guard
 	pools     poolRegistry
 	scopes    scopeCache
 	installed installed
@@ -141,7 +151,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: newGuard(cfg.MaxInFlight)}
+	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: guard.New(cfg.MaxInFlight)}
 	if s.keyring == nil {
 		if s.keyring, err = NewKeyring(NewSecret(0)); err != nil {
 			return nil, err
@@ -256,7 +266,7 @@ func identify(principal string) principalID { return sha256.Sum256([]byte(princi
 func (s *Server) principal(cs tls.ConnectionState) (id principalID, known bool) {
 	var p string
 	if s.cfg.Principal != nil {
-		if err := protected(func() error { p = s.cfg.Principal(cs); return nil }); err != nil {
+		if err := guard.Protect(func() error { p = s.cfg.Principal(cs); return nil }); err != nil {
 			s.counts.panics.Add(1)
 			return id, false
 		}

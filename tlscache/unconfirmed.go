@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // DefaultMaxUnconfirmed is ServerConfig.MaxUnconfirmed unless the configuration says otherwise.
@@ -43,8 +44,8 @@ func (i *issue) withoutPlace(k *keys, h handle, r *record) []byte {
 	if err != nil || len(t) > maxTicket {
 		return nil
 	}
-	b := grant(s.cfg.Budget / 2)
-	defer b.end()
+	b := guard.Grant(s.cfg.Budget / 2)
+	defer b.End()
 	if err := s.attest(b, k, i.at.wall); err != nil {
 		return i.fallback(k, h, r, missOf(err))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // A witness is a note in a Store, one for each secret, that says since when the Store has lost nothing that
@@ -64,8 +65,8 @@ func (s *Server) lookupWitness(ctx context.Context, k *keys) (witness, error) {
 }
 
 // attest sees to it that there is a witness in the Store at now, and returns an error if it did not answer.
-func (s *Server) attest(b *budget, k *keys, now int64) error {
-	w, err := start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).wait(b)
+func (s *Server) attest(b *guard.Budget, k *keys, now int64) error {
+	w, err := guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).Wait(b)
 	if err != nil {
 		return err
 	}
@@ -83,9 +84,9 @@ func (s *Server) attest(b *budget, k *keys, now int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = start(b, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
+	_, err = guard.Start(b, s.guard, guard.NoProbe, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL)
-	}).wait(b)
+	}).Wait(b)
 	if err == nil {
 		s.seen.Store(&seenWitness{k.id, w, now})
 	}
@@ -131,8 +132,8 @@ func (s *Server) attestSometimes(k *keys, now int64) {
 		return // another does, or the process has just begun
 	}
 	go func() {
-		b := grant(unhurried)
-		defer b.end()
+		b := guard.Grant(unhurried)
+		defer b.End()
 		_ = s.attest(b, k, now)
 	}()
 }
