@@ -28,14 +28,14 @@ func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
 		return nil, false
 	}
 	key := v.key(sessionKey)
-	t, why := (*ticket)(nil), MissScope
+	l, why := loan(nil), MissScope
 	if v.ech.mayOffer() {
-		t, why = v.client.pool.take(key, v.client.now(v.time))
+		l, why = v.client.pool.take(key, v.client.now(v.time))
 	}
 	if v.installed {
-		v.client.trouble.begin(key, t != nil)
+		v.client.trouble.begin(key, l != nil)
 	}
-	cs := v.client.offer(t, why)
+	cs := v.client.offer(l, why)
 	if cs != nil {
 		v.open.Add(1)
 	}
@@ -61,7 +61,7 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 		v.client.stats.refused.Add(1)
 		return
 	}
-	if t := v.client.accept(key, cs, v.client.now(v.time)); t != nil {
+	if t, ok := v.client.accept(key, cs, v.client.now(v.time)); ok {
 		v.client.pool.put(key, t)
 	}
 }
@@ -150,12 +150,12 @@ func (v *view) observe(cs tls.ConnectionState) {
 }
 
 // offer turns what a pool gave into what crypto/tls takes, or nil, and counts.
-func (c *Client) offer(t *ticket, why MissReason) *tls.ClientSessionState {
-	if t == nil {
+func (c *Client) offer(l loan, why MissReason) *tls.ClientSessionState {
+	if l == nil {
 		c.stats.misses[why].Add(1)
 		return nil
 	}
-	cs, err := t.offer()
+	cs, err := l.lent().offer()
 	if err != nil {
 		c.stats.misses[MissMalformed].Add(1)
 		return nil
@@ -164,19 +164,19 @@ func (c *Client) offer(t *ticket, why MissReason) *tls.ClientSessionState {
 	return cs
 }
 
-// accept returns the ticket that a server sent, or nil if it is not to be stored.
-func (c *Client) accept(key string, cs *tls.ClientSessionState, now stamp) *ticket {
-	t, bytes := newTicket(cs, now, c.cfg.MaxAge, c.families)
-	if bytes > maxTicketBytes {
+// accept returns the ticket that a server sent, which is not ok if it is not to be stored.
+func (c *Client) accept(key string, cs *tls.ClientSessionState, now stamp) (t ticket, ok bool) {
+	t, bytes, ok := newTicket(cs, now, c.cfg.MaxAge, c.families)
+	if ok && bytes > maxTicketBytes {
 		c.stats.tooLarge.Add(1)
-		return nil
+		return t, false
 	}
-	if t == nil || c.trouble.refuses(key) {
+	if !ok || c.trouble.refuses(key) {
 		c.stats.refused.Add(1)
-		return nil
+		return t, false
 	}
 	c.stats.stored.Add(1)
-	return t
+	return t, true
 }
 
 // now returns the present time for a connection whose Config has its own idea of the wall clock, or none. crypto/tls

@@ -39,10 +39,18 @@ type storePool struct {
 	closed    atomic.Bool
 }
 
+// A storeTicket is a ticket that was found in a Store, and the slot that it has there.
+type storeTicket struct {
+	ticket
+	slot string
+}
+
+func (t *storeTicket) lent() *ticket { return &t.ticket }
+
 // slotMarks are what this process knows of a slot.
 type slotMarks struct {
 	handed, struck atomic.Bool
-	cancelled      atomic.Int32
+	cancels        atomic.Int32                 // dials that offered its ticket and were cancelled
 	ticket         atomic.Pointer[markedTicket] // that came or was handed out last
 	old            bool                         // holds a ticket of TLS 1.2, by this process
 }
@@ -85,13 +93,13 @@ func (p *storePool) partial(k *keys, key string) string {
 	return string(n[:])
 }
 
-func (p *storePool) take(key string, now stamp) (*ticket, MissReason) {
+func (p *storePool) take(key string, now stamp) (loan, MissReason) {
 	return p.find(key, now, guard.NoProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		return p.store.TakeNewest(ctx, partial, !p.singleUse)
 	})
 }
 
-func (p *storePool) peek(key string, now stamp) (*ticket, MissReason) {
+func (p *storePool) peek(key string, now stamp) (loan, MissReason) {
 	return p.find(key, now, guard.MayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		entries, err := p.store.SelectSession(ctx, partial, 1)
 		if err != nil {
@@ -112,7 +120,7 @@ func ours(place session.Key, partial string) bool {
 
 // find returns the ticket that get finds under the name that the active secret gives a key,
 // or under those of the accepted ones, whose tickets are older.
-func (p *storePool) find(key string, now stamp, may bool, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
+func (p *storePool) find(key string, now stamp, may bool, get func(context.Context, string) (session.Entry, error)) (loan, MissReason) {
 	if p.closed.Load() {
 		return nil, MissGone
 	}
@@ -155,19 +163,19 @@ func (p *storePool) find(key string, now stamp, may bool, get func(context.Conte
 
 // revive gives a ticket the deadlines that this process knows, or those that its wall time says, and reports
 // whether it has any life left.
-func (p *storePool) revive(key string, t *ticket, now stamp) bool {
+func (p *storePool) revive(key string, t *storeTicket, now stamp) bool {
 	if m := p.mark(key, t.slot).ticket.Load(); m != nil && m.identity == t.identity() {
 		t.until, t.end = m.until, m.end
 	} else if !t.revive(now, 0) {
 		return false
 	}
-	p.families.follow(t)
+	p.families.follow(&t.ticket)
 	return !t.over(now)
 }
 
 // open returns the ticket in an entry of the Store. It was sealed for that very place and for
 // that very key.
-func (p *storePool) open(e session.Entry, key string) (*ticket, error) {
+func (p *storePool) open(e session.Entry, key string) (*storeTicket, error) {
 	plain, err := p.unseal(e)
 	if err != nil {
 		return nil, err
@@ -179,8 +187,7 @@ func (p *storePool) open(e session.Entry, key string) (*ticket, error) {
 	if found != key {
 		return nil, errMalformed
 	}
-	t.slot = e.Key.ID
-	return t, nil
+	return &storeTicket{t, e.Key.ID}, nil
 }
 
 func (p *storePool) unseal(e session.Entry) ([]byte, error) {
@@ -189,9 +196,9 @@ func (p *storePool) unseal(e session.Entry) ([]byte, error) {
 
 // hand notes that a ticket is handed out. In SingleUse mode it reports whether this process has
 // not handed out that very one before: a Store may have kept what it was to give away.
-func (p *storePool) hand(key string, t *ticket) bool {
+func (p *storePool) hand(key string, t *storeTicket) bool {
 	m := p.mark(key, t.slot)
-	before := m.ticket.Swap(marked(t))
+	before := m.ticket.Swap(marked(&t.ticket))
 	again := before != nil && before.identity == t.identity()
 	return !(m.handed.Swap(true) && again && p.singleUse)
 }
@@ -202,11 +209,14 @@ func boundSlot(key session.Key) []byte {
 	return sum[:]
 }
 
-func (p *storePool) put(key string, t *ticket) {
+func (p *storePool) put(key string, t ticket) { p.putIn(p.slotFor(key, &t), key, &t) }
+
+func (p *storePool) mirror(key string, t ticket) { p.putIn(mirrorSlot, key, &t) }
+
+func (p *storePool) putIn(slot, key string, t *ticket) {
 	b := guard.Grant(p.budget)
 	defer b.End()
-	t.slot = p.slotFor(key, t)
-	if !t.facts.is13() && !p.mark(key, t.slot).old {
+	if !t.facts.is13() && !p.mark(key, slot).old {
 		// The key may have tickets of TLS 1.3, of which this server does not speak any more.
 		p.call(b, func(ctx context.Context) error {
 			_, err := p.store.DeletePartial(ctx, p.partial(p.keyring.active(), key))
@@ -216,20 +226,17 @@ func (p *storePool) put(key string, t *ticket) {
 	fresh := new(slotMarks)
 	fresh.old = !t.facts.is13()
 	fresh.ticket.Store(marked(t))
-	p.setMark(key, t.slot, fresh)
+	p.setMark(key, slot, fresh)
 	for _, m := range p.marks.SelectSession(key) {
 		m.struck.Store(false)
 	}
-	p.update(b, key, t)
+	p.update(b, key, slot, t)
 }
 
 // slotFor chooses the slot of a new ticket: one whose ticket has been handed out, or one that
 // we know nothing of, or that of our oldest.
 func (p *storePool) slotFor(key string, t *ticket) string {
-	switch {
-	case t.mirror:
-		return mirrorSlot
-	case !t.facts.is13():
+	if !t.facts.is13() {
 		return slotName(0)
 	}
 	oldest := ""
@@ -266,9 +273,9 @@ func isSlot(id string) bool {
 }
 
 // update seals and stores a ticket in its slot. It returns the place.
-func (p *storePool) update(b *guard.Budget, key string, t *ticket) session.Key {
+func (p *storePool) update(b *guard.Budget, key, slot string, t *ticket) session.Key {
 	k := p.keyring.active()
-	place := session.Key{Partial: p.partial(k, key), ID: t.slot}
+	place := session.Key{Partial: p.partial(k, key), ID: slot}
 	plain, err := appendTicket(nil, key, t)
 	if err != nil {
 		return place
@@ -283,17 +290,18 @@ func (p *storePool) update(b *guard.Budget, key string, t *ticket) session.Key {
 	return place
 }
 
-func (p *storePool) cancelled(key string, t *ticket) int32 {
-	return p.mark(key, t.slot).cancelled.Add(1)
+func (p *storePool) cancelled(key string, l loan) int32 {
+	return p.mark(key, l.(*storeTicket).slot).cancels.Add(1)
 }
 
-func (p *storePool) giveBack(key string, t *ticket, wanted func() bool) {
+func (p *storePool) giveBack(key string, l loan, wanted func() bool) {
+	t := l.(*storeTicket)
 	if !wanted() || !p.mark(key, t.slot).handed.Load() { // not handed out: a fresh one is in its slot by now
 		return
 	}
 	b := guard.Grant(p.budget)
 	defer b.End()
-	if place := p.update(b, key, t); !wanted() { // a flush that began meanwhile may have passed by its place
+	if place := p.update(b, key, t.slot, &t.ticket); !wanted() { // a flush that began meanwhile may have passed by its place
 		again := guard.Grant(p.budget) // the other may be spent
 		defer again.End()
 		p.delete(again, place)

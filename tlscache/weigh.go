@@ -91,9 +91,10 @@ const maxTicketBytes = maxShared
 // cannot be seen. Small certificates take six times their encoding.
 const unknownLayoutFactor = 8
 
-// ownBytes returns what a ticket keeps from the garbage collector, without the certificates that it may share.
+// ownBytes returns what a ticket keeps from the garbage collector, where a pool has it in memory, without the
+// certificates that it may share.
 func (t *ticket) ownBytes(h *holding) int {
-	return allocated(int(unsafe.Sizeof(*t))) + allocated(cap(t.label)) + ownBytes(t.state, h, buffers{})
+	return allocated(int(unsafe.Sizeof(memoryTicket{}))) + allocated(cap(t.label)) + ownBytes(t.state, h, buffers{})
 }
 
 // buffers counts memory that several slices point into once: as crypto/tls parses a certificate, it
