@@ -2,7 +2,6 @@ package tlscache
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"sync/atomic"
 	"time"
 )
@@ -84,34 +83,6 @@ func (v *view) verify(cs tls.ConnectionState) error {
 		v.observe(cs)
 	}
 	return nil
-}
-
-// Functions cannot be compared; as in layer.go, one that has the code of ours is asked whose it is, with an
-// argument that exists for nothing else.
-var (
-	viewQuestion = []*x509.Certificate{{}}
-	verifyCode   = code(new(view).verify)
-)
-
-func isViewQuestion(cs *tls.ConnectionState) bool {
-	return len(cs.PeerCertificates) == 1 && &cs.PeerCertificates[0] == &viewQuestion[0]
-}
-
-// A viewAnswer says whose a VerifyConnection is.
-type viewAnswer struct{ view *view }
-
-func (*viewAnswer) Error() string { return "tlscache: VerifyConnection is of a Client" }
-
-// viewOf returns the view whose verify a VerifyConnection is, nil if it is not ours.
-func viewOf(f verifyFunc) *view {
-	if f == nil || code(f) != verifyCode {
-		return nil
-	}
-	a, ok := f(tls.ConnectionState{PeerCertificates: viewQuestion}).(*viewAnswer)
-	if !ok {
-		return nil
-	}
-	return a.view
 }
 
 // accepted reports whether a resumed connection can have resumed what this view offered. It did not where the
