@@ -154,7 +154,7 @@ type Client struct {
 
 	clock    clock
 	families *families
-	pools    poolRegistry // of RootCAs
+	pools    certPools // of RootCAs
 	trouble  *trouble
 	hidden   certLists // of connections with ECH, seen where Install saw a Config without
 	dial     struct {

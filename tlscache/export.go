@@ -47,7 +47,7 @@ type ExportConfig struct {
 	MinLife time.Duration
 
 	// ClientCertificates takes in tickets of Configs that show client certificates, and of
-	// Views, of which that is not known: whoever has the file and the key can open
+	// Views, of which that is not known. The file and the key together are enough to open
 	// connections in the name of those certificates.
 	ClientCertificates bool
 }

@@ -1,6 +1,7 @@
 package tlscache
 
 import (
+	"context"
 	"crypto/tls"
 	"regexp"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // faults are the ways in which a Store goes wrong. Each returns what ends it.
@@ -88,6 +90,16 @@ func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
 				})
 			})
 		})
+	}
+}
+
+// openAtMost is longer than an open breaker waits before it lets a probe through, where its Store answers at all.
+const openAtMost = time.Second
+
+// trip makes as many calls that fail as open a breaker.
+func trip(g *guard.Guard) {
+	for !g.Stats().BreakerOpen {
+		_, _ = guard.Do(time.Second, g, guard.NoProbe, func(context.Context) (struct{}, error) { return struct{}{}, errDown })
 	}
 }
 

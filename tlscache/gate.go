@@ -33,7 +33,7 @@ func (in *installation) gate(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, in.layer
 	}
 	s := in.s
-	begin := s.begin() // before the user is asked, who may deny a client right afterwards
+	begin := s.begin() // before the user is asked: a client may be denied right afterwards
 	var theirs *tls.Config
 	if in.before.get != nil {
 		var err error
@@ -79,8 +79,8 @@ func (in *installation) inUse(hello *tls.ClientHelloInfo, cfg *tls.Config, begin
 	}
 	c := in.s.connect(hello, cfg, l, begin)
 	wrap, unwrap := c.wrap, c.unwrap
-	// A hook that the user put over ours stays. One who also put a function over the gate, as quic-go
-	// does, puts his hooks over those of the Config that he gets from it.
+	// A hook that the user put over ours stays. A user who also put a function over the gate, as quic-go
+	// does, puts the hooks over those of the Config that the gate returns.
 	if direct := ourGates.owner(cfg.GetConfigForClient) != nil; direct && w == nil {
 		wrap = c.wrapThrough(cfg.WrapSession)
 	}

@@ -161,13 +161,13 @@ func (p *memoryPool) store(key string, t *memoryTicket) {
 	t.place = t.sequence
 	elder := p.replaceable(key, t)
 	if elder != nil {
-		t.place = elder.place // in one step: a Get in between finds either, and nobody is evicted
+		t.place = elder.place // in one step: a Get in between finds either, and no other is evicted
 	} else if t.mirror && p.full() {
-		return // it would evict a ticket that somebody needs more
+		return // it would evict a ticket that is needed more
 	}
 	if !p.insert(key, t) {
 		if elder != nil {
-			p.cache.Delete(placeOf(key, elder)) // claimed: nobody else will
+			p.cache.Delete(placeOf(key, elder)) // claimed, so no one else removes it
 		}
 		return
 	}
@@ -212,8 +212,8 @@ func (t *memoryTicket) replaces(elder *memoryTicket) bool {
 	return elder.mirror || !t.mirror && elder.handed.Load()
 }
 
-// claim reports whether the caller is the one who may remove t, or store another one in its
-// place: both go by the place, and must not hit the other one.
+// claim takes the right to remove t, or to store another ticket in its place, and reports whether the caller got it.
+// Both go by the place, so without it a removal could hit the other ticket.
 func (t *memoryTicket) claim() bool { return t.claimed.CompareAndSwap(false, true) }
 
 // discard removes a ticket unless another replaces or removes it.

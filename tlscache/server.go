@@ -128,7 +128,7 @@ type Server struct {
 	keyring *Keyring
 
 	guard     *guard.Guard
-	pools     poolRegistry
+	pools     certPools
 	scopes    scopeCache
 	installed installed
 	names     nameCache

@@ -84,7 +84,7 @@ func (h *holding) certificateBytes(b buffers) (n int) {
 }
 
 // maxTicketBytes bounds what a client's ticket keeps from the garbage collector. The chain of a usual server comes to 10 to
-// 30 KB; servers decide about it, and some send what nobody needs.
+// 30 KB; servers decide about it, and some send more than their clients need.
 const maxTicketBytes = maxShared
 
 // unknownLayoutFactor is what a byte of a session's encoding is taken to cost where its certificates
