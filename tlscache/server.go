@@ -6,9 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"reflect"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -175,33 +173,25 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 
 // validate reports every faulty field at once and returns cfg with its defaults filled in.
 func (cfg ServerConfig) validate() (ServerConfig, error) {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var faults configFaults
 	if cfg.TTL < 0 || cfg.TTL > session.MaxTTL {
-		fault("TTL is %v; want from 1ns to %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
+		faults.add("TTL is %v; want from 1ns to %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
 	}
 	if cfg.MaxAuthAge < 0 {
-		fault("MaxAuthAge is %v; want at least 1ns, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
+		faults.add("MaxAuthAge is %v; want at least 1ns, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
 	}
 	if cfg.Budget < 0 {
-		fault("Budget is %v; want at least 1ns, or 0 for %v", cfg.Budget, DefaultBudget)
+		faults.add("Budget is %v; want at least 1ns, or 0 for %v", cfg.Budget, DefaultBudget)
 	}
 	if cfg.MaxInFlight < 0 {
-		fault("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
+		faults.add("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
 	}
 	if cfg.MaxUnconfirmed < 0 {
-		fault("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
+		faults.add("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
 	}
-	if cfg.Store != nil && isNil(cfg.Store) {
-		fault("Store is a nil %T; want one that was made, or no Store at all for memory", cfg.Store)
-	} else if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
-		fault("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the sessions there")
-	}
-	if cfg.Keyring != nil && cfg.Keyring.set.Load() == nil {
-		fault("Keyring is a zero one; want NewKeyring")
-	}
-	if len(faults) > 0 {
-		return cfg, errors.New("tlscache: " + strings.Join(faults, "; "))
+	faults.addOfStore(cfg.Store, cfg.Keyring, "sessions")
+	if err := faults.err(); err != nil {
+		return cfg, err
 	}
 	cfg.TTL = orDefault(cfg.TTL, DefaultTTL)
 	cfg.MaxAuthAge = orDefault(cfg.MaxAuthAge, DefaultMaxAuthAge)
