@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -93,42 +92,34 @@ type ClientConfig struct {
 
 // validate reports every faulty field at once and returns cfg with its defaults filled in.
 func (cfg ClientConfig) validate() (ClientConfig, error) {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var faults configFaults
 	span := func(field string, d *time.Duration, ifZero time.Duration) {
 		if *d < 0 {
-			fault("%s is %v; want at least 1ns, or 0 for %v", field, *d, ifZero)
+			faults.add("%s is %v; want at least 1ns, or 0 for %v", field, *d, ifZero)
 		}
 		if *d == 0 {
 			*d = ifZero
 		}
 	}
 	if cfg.MaxSessions < 0 {
-		fault("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, DefaultClientSessions)
+		faults.add("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, DefaultClientSessions)
 	}
 	if cfg.PerKey < 0 || cfg.PerKey > maxPerKey {
-		fault("PerKey is %d; want from 1 to %d, or 0 for %d", cfg.PerKey, maxPerKey, DefaultPerKey)
+		faults.add("PerKey is %d; want from 1 to %d, or 0 for %d", cfg.PerKey, maxPerKey, DefaultPerKey)
 	}
 	if cfg.MaxAge != 0 && (cfg.MaxAge < minMaxAge || cfg.MaxAge > maxLife13) {
-		fault("MaxAge is %v; want from %v to %v, or 0 for %v", cfg.MaxAge, minMaxAge, maxLife13, maxLife13)
+		faults.add("MaxAge is %v; want from %v to %v, or 0 for %v", cfg.MaxAge, minMaxAge, maxLife13, maxLife13)
 	}
 	cfg.MaxSessions, cfg.PerKey = orDefault(cfg.MaxSessions, DefaultClientSessions), orDefault(cfg.PerKey, DefaultPerKey)
 	cfg.MaxAge = orDefault(cfg.MaxAge, maxLife13)
 	span("HandshakeTimeout", &cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	span("Budget", &cfg.Budget, DefaultClientBudget)
-	if cfg.Store != nil && isNil(cfg.Store) {
-		fault("Store is a nil %T; want one that was made, or no Store at all for memory", cfg.Store)
-	} else if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
-		fault("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the tickets there")
-	}
-	if cfg.Keyring != nil && cfg.Keyring.set.Load() == nil {
-		fault("Keyring is a zero one; want NewKeyring")
-	}
+	faults.addOfStore(cfg.Store, cfg.Keyring, "tickets")
 	if cfg.TLS != nil && cfg.TLS.SessionTicketsDisabled {
-		fault("TLS has SessionTicketsDisabled, so nothing can resume; want it false")
+		faults.add("TLS has SessionTicketsDisabled, so nothing can resume; want it false")
 	}
-	if len(faults) > 0 {
-		return cfg, errors.New("tlscache: " + strings.Join(faults, "; "))
+	if err := faults.err(); err != nil {
+		return cfg, err
 	}
 	if cfg.DialContext == nil {
 		cfg.DialContext = new(net.Dialer).DialContext
@@ -154,7 +145,7 @@ type Client struct {
 
 	clock    clock
 	families *families
-	pools    poolRegistry // of RootCAs
+	pools    certPools // of RootCAs
 	trouble  *trouble
 	hidden   certLists // of connections with ECH, seen where Install saw a Config without
 	dial     struct {

@@ -293,9 +293,9 @@ func TestAMasterSecretIsKnownWithoutItsTickets(t *testing.T) {
 // Tickets that an earlier version of this package encoded say nothing of their family, so they end it.
 func TestTicketsOfVersion1AreRead(t *testing.T) {
 	c := newTestClient(t, ClientConfig{})
-	tk, _ := newTicket(fakeTicket{label: "1", life: time.Hour}.state(t), c.clock.read(), maxLife13, c.families)
+	tk := newFakeTicket(t, c, fakeTicket{label: "1", life: time.Hour})
 	key := poolKey(viewScope("test"), "a")
-	b, err := appendTicket(nil, key, tk)
+	b, err := appendTicket(nil, key, &tk)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func (c *Client) scopeOf(cfg *tls.Config) (string, error) {
 		rand.Read(s.sum[:]) // never fails
 	}
 	roots := uint64(0)
-	if !cfg.InsecureSkipVerify { // nobody looks at them
+	if !cfg.InsecureSkipVerify { // they are not looked at
 		roots = c.pools.number(cfg.RootCAs)
 	}
 	return scopeKey(s.sum, uint32(roots), flags), nil

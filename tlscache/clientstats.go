@@ -6,8 +6,8 @@ import "sync/atomic"
 // one instant.
 type ClientStats struct {
 	// Offered are the handshakes that had a ticket to offer, and Accepted those of them that
-	// resumed: never more. Handshakes of a server with the same Config count in neither. Nobody
-	// tells what becomes of the offers of a View, so they are never Accepted.
+	// resumed: never more. Handshakes of a server with the same Config count in neither. A View is
+	// not told what becomes of its offers, so they are never Accepted.
 	Offered, Accepted uint64
 
 	// Failed are the offers whose handshake failed, whatever the cause, and those that

@@ -2,7 +2,6 @@ package tlscache
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"sync/atomic"
 	"time"
 )
@@ -28,14 +27,14 @@ func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
 		return nil, false
 	}
 	key := v.key(sessionKey)
-	t, why := (*ticket)(nil), MissScope
+	l, why := loan(nil), MissScope
 	if v.ech.mayOffer() {
-		t, why = v.client.pool.take(key, v.client.now(v.time))
+		l, why = v.client.pool.take(key, v.client.now(v.time))
 	}
 	if v.installed {
-		v.client.trouble.begin(key, t != nil)
+		v.client.trouble.begin(key, l != nil)
 	}
-	cs := v.client.offer(t, why)
+	cs := v.client.offer(l, why)
 	if cs != nil {
 		v.open.Add(1)
 	}
@@ -61,7 +60,7 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 		v.client.stats.refused.Add(1)
 		return
 	}
-	if t := v.client.accept(key, cs, v.client.now(v.time)); t != nil {
+	if t, ok := v.client.accept(key, cs, v.client.now(v.time)); ok {
 		v.client.pool.put(key, t)
 	}
 }
@@ -84,34 +83,6 @@ func (v *view) verify(cs tls.ConnectionState) error {
 		v.observe(cs)
 	}
 	return nil
-}
-
-// Functions cannot be compared; as in layer.go, one that has the code of ours is asked whose it is, with an
-// argument that exists for nothing else.
-var (
-	viewQuestion = []*x509.Certificate{{}}
-	verifyCode   = code(new(view).verify)
-)
-
-func isViewQuestion(cs *tls.ConnectionState) bool {
-	return len(cs.PeerCertificates) == 1 && &cs.PeerCertificates[0] == &viewQuestion[0]
-}
-
-// A viewAnswer says whose a VerifyConnection is.
-type viewAnswer struct{ view *view }
-
-func (*viewAnswer) Error() string { return "tlscache: VerifyConnection is of a Client" }
-
-// viewOf returns the view whose verify a VerifyConnection is, nil if it is not ours.
-func viewOf(f verifyFunc) *view {
-	if f == nil || code(f) != verifyCode {
-		return nil
-	}
-	a, ok := f(tls.ConnectionState{PeerCertificates: viewQuestion}).(*viewAnswer)
-	if !ok {
-		return nil
-	}
-	return a.view
 }
 
 // accepted reports whether a resumed connection can have resumed what this view offered. It did not where the
@@ -150,12 +121,12 @@ func (v *view) observe(cs tls.ConnectionState) {
 }
 
 // offer turns what a pool gave into what crypto/tls takes, or nil, and counts.
-func (c *Client) offer(t *ticket, why MissReason) *tls.ClientSessionState {
-	if t == nil {
+func (c *Client) offer(l loan, why MissReason) *tls.ClientSessionState {
+	if l == nil {
 		c.stats.misses[why].Add(1)
 		return nil
 	}
-	cs, err := t.offer()
+	cs, err := l.lent().offer()
 	if err != nil {
 		c.stats.misses[MissMalformed].Add(1)
 		return nil
@@ -164,19 +135,19 @@ func (c *Client) offer(t *ticket, why MissReason) *tls.ClientSessionState {
 	return cs
 }
 
-// accept returns the ticket that a server sent, or nil if it is not to be stored.
-func (c *Client) accept(key string, cs *tls.ClientSessionState, now stamp) *ticket {
-	t, bytes := newTicket(cs, now, c.cfg.MaxAge, c.families)
-	if bytes > maxTicketBytes {
+// accept returns the ticket that a server sent, which is not ok if it is not to be stored.
+func (c *Client) accept(key string, cs *tls.ClientSessionState, now stamp) (t ticket, ok bool) {
+	t, bytes, ok := newTicket(cs, now, c.cfg.MaxAge, c.families)
+	if ok && bytes > maxTicketBytes {
 		c.stats.tooLarge.Add(1)
-		return nil
+		return t, false
 	}
-	if t == nil || c.trouble.refuses(key) {
+	if !ok || c.trouble.refuses(key) {
 		c.stats.refused.Add(1)
-		return nil
+		return t, false
 	}
 	c.stats.stored.Add(1)
-	return t
+	return t, true
 }
 
 // now returns the present time for a connection whose Config has its own idea of the wall clock, or none. crypto/tls

@@ -22,7 +22,7 @@ type connection struct {
 // A beginning is what there was when a connection's ClientHello came, before any of the user's functions.
 type beginning struct {
 	// begun is the time, and what a full handshake counts as the time at which its
-	// client proved who it is. All that decides about the client comes later: whom the user
+	// client proved who it is. All that decides about the client comes later: a client that the user
 	// denies before a revocation has been denied here, or is revoked. However long a client
 	// holds its handshake open, no later time is taken.
 	begun stamp
@@ -157,7 +157,7 @@ func (c *connection) resumed() found {
 }
 
 // inherits returns the authentication time of the session that a resumed connection issues: that of the
-// one it resumed, or an earlier one. Not ok if nobody knows it: the session belongs to another
+// one it resumed, or an earlier one. Not ok if it is not known: the session belongs to another
 // principal than the one resumed, whose revocation would not reach it, or comes from a hook that
 // keeps no such time, and MaxAuthAge bounds it.
 func (f *found) inherits(p principalID, bounded bool) (auth stamp, ok bool) {

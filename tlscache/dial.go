@@ -67,7 +67,7 @@ type dialView struct {
 	client         *Client
 	name, endpoint string // keys
 
-	offered     *ticket
+	offered     loan
 	key         string // of the offered ticket: name or endpoint
 	flushes     uint64 // of the Client, before it was taken
 	struck      bool   // crypto/tls has refused it, or the handshake failed
@@ -87,17 +87,17 @@ func (c *Client) newDialView(serverName string, addr net.Addr) *dialView {
 func (d *dialView) Get(string) (*tls.ClientSessionState, bool) {
 	now := d.client.now(d.client.dial.config.Time)
 	d.flushes = d.client.flushes.Load()
-	t, why := d.client.pool.take(d.endpoint, now)
+	l, why := d.client.pool.take(d.endpoint, now)
 	d.key = d.endpoint
-	if t == nil && !d.client.cfg.SingleUse {
+	if l == nil && !d.client.cfg.SingleUse {
 		d.key = d.name
-		if t, why = d.client.pool.peek(d.name, now); t != nil && d.client.trouble.declined(d.endpoint, t.identity()) {
-			t, why = nil, MissGone
+		if l, why = d.client.pool.peek(d.name, now); l != nil && d.client.trouble.declined(d.endpoint, l.lent().identity()) {
+			l, why = nil, MissGone
 		}
 	}
-	cs := d.client.offer(t, why)
+	cs := d.client.offer(l, why)
 	if cs != nil {
-		d.offered = t
+		d.offered = l
 	}
 	return cs, cs != nil
 }
@@ -109,13 +109,13 @@ func (d *dialView) Put(_ string, cs *tls.ClientSessionState) {
 		d.struck = true // done looks at why
 		return
 	}
-	t := d.client.accept(d.endpoint, cs, d.client.now(d.client.dial.config.Time))
-	if t == nil {
+	t, ok := d.client.accept(d.endpoint, cs, d.client.now(d.client.dial.config.Time))
+	if !ok {
 		return
 	}
 	d.client.pool.put(d.endpoint, t)
 	if !d.client.cfg.SingleUse {
-		d.client.pool.put(d.name, &ticket{label: t.label, state: t.state, facts: t.facts, until: t.until, end: t.end, mirror: true})
+		d.client.pool.mirror(d.name, t)
 	}
 }
 
@@ -151,11 +151,11 @@ func (d *dialView) done(ctx context.Context, err error) {
 		// No handshake failed: crypto/tls did not offer it, and never will.
 		c.stats.failed.Add(1)
 		c.pool.drop(d.key)
-		c.trouble.decline(d.endpoint, d.offered.identity())
+		c.trouble.decline(d.endpoint, d.offered.lent().identity())
 	case d.struck:
 		c.stats.failed.Add(1)
 		c.pool.strike(d.key)
-		c.trouble.decline(d.endpoint, d.offered.identity())
+		c.trouble.decline(d.endpoint, d.offered.lent().identity())
 		if !d.established {
 			c.trouble.strike(d.endpoint, isAlert(err))
 		}
@@ -163,7 +163,7 @@ func (d *dialView) done(ctx context.Context, err error) {
 		c.trouble.over(d.endpoint)
 	default:
 		// The name may still have it, for other endpoints: this one is not offered it again.
-		c.trouble.decline(d.endpoint, d.offered.identity())
+		c.trouble.decline(d.endpoint, d.offered.lent().identity())
 		if d.key == d.endpoint {
 			c.pool.drop(d.key)
 		}

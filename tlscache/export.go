@@ -47,7 +47,7 @@ type ExportConfig struct {
 	MinLife time.Duration
 
 	// ClientCertificates takes in tickets of Configs that show client certificates, and of
-	// Views, of which that is not known: whoever has the file and the key can open
+	// Views, of which that is not known. The file and the key together are enough to open
 	// connections in the name of those certificates.
 	ClientCertificates bool
 }
@@ -106,7 +106,7 @@ func writeExport(w io.Writer, keyring *Keyring, held []heldTicket) (written bool
 	plain := appendField(nil, []byte(goRelease()))
 	plain = binary.BigEndian.AppendUint32(plain, uint32(len(held)))
 	for _, h := range held {
-		encoded, err := appendTicket(nil, h.key, h.ticket)
+		encoded, err := appendTicket(nil, h.key, &h.ticket.ticket)
 		if err != nil {
 			return false, fmt.Errorf("tlscache: Export: cannot encode a ticket: %w", err)
 		}
@@ -158,20 +158,20 @@ func (c *Client) Import(r io.Reader, cfg ImportConfig) error {
 	if len(file) > maxImport {
 		return fmt.Errorf("tlscache: Import: the file is longer than %d bytes", maxImport)
 	}
-	tickets, foreign, err := readExport(file, cfg.Keyring)
+	imported, foreign, err := readExport(file, cfg.Keyring)
 	if err != nil {
 		return err
 	}
 	c.stats.foreign.Add(uint64(foreign))
 	now := c.clock.read()
-	for _, h := range tickets {
+	for _, i := range imported {
 		switch {
-		case !h.ticket.revive(now, cfg.MinLife):
+		case !i.ticket.revive(now, cfg.MinLife):
 			c.stats.late.Add(1)
-		case c.families.adopt(h.ticket) > maxTicketBytes:
+		case c.families.adopt(&i.ticket) > maxTicketBytes:
 			c.stats.tooLarge.Add(1)
-		case !p.has(h.key, h.ticket):
-			p.put(h.key, h.ticket)
+		case !p.has(i.key, &i.ticket):
+			p.put(i.key, i.ticket)
 			c.stats.imported.Add(1)
 		}
 	}
@@ -180,7 +180,7 @@ func (c *Client) Import(r io.Reader, cfg ImportConfig) error {
 
 // readExport returns what is in an exported file, or the number of tickets that cannot be
 // read as another release of Go wrote them.
-func readExport(file []byte, keyring *Keyring) (tickets []heldTicket, foreign int, err error) {
+func readExport(file []byte, keyring *Keyring) (tickets []importedTicket, foreign int, err error) {
 	if len(file) < exportHeader || string(file[:len(exportMagic)]) != exportMagic {
 		return nil, 0, ErrImportFormat
 	}
@@ -207,7 +207,7 @@ func readExport(file []byte, keyring *Keyring) (tickets []heldTicket, foreign in
 		if err != nil || key[scopeFlags]&scopeUnstable != 0 {
 			return nil, 0, ErrImportFormat
 		}
-		tickets = append(tickets, heldTicket{key, t})
+		tickets = append(tickets, importedTicket{key, t})
 	}
 	if len(rest) > 0 {
 		return nil, 0, ErrImportFormat
@@ -234,10 +234,16 @@ func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*
 	return p, nil
 }
 
-// A heldTicket is a ticket with its key.
+// An importedTicket is a ticket with its key.
+type importedTicket struct {
+	key    string
+	ticket ticket
+}
+
+// A heldTicket is a ticket of a memoryPool with its key.
 type heldTicket struct {
 	key    string
-	ticket *ticket
+	ticket *memoryTicket
 }
 
 // all returns the tickets held, the oldest first.
@@ -251,7 +257,7 @@ func (p *memoryPool) all() []heldTicket {
 }
 
 // remove takes one ticket out and reports whether it was there.
-func (p *memoryPool) remove(key string, t *ticket) bool {
+func (p *memoryPool) remove(key string, t *memoryTicket) bool {
 	if !t.claim() {
 		return false
 	}

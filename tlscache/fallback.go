@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"math"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // ticketHeader is what precedes the sealed record in a fallback ticket.
@@ -89,15 +91,15 @@ func (o *offer) vouch(r *record) (answered bool, _ MissReason) {
 	case s.local != nil:
 		return true, 0
 	}
-	b := grant(s.cfg.Budget / 2)
-	defer b.end()
+	b := guard.Grant(s.cfg.Budget / 2)
+	defer b.End()
 	k := s.keyring.find(r.witness.secret)
 	if k == nil {
 		k = o.keys // the ids differ
 	}
-	asked := start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
+	asked := guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
 	marks, markErr := s.askWatermarks(b, o.marks(o.handleOf(r)))
-	seen, err := asked.wait(b)
+	seen, err := asked.Wait(b)
 	if s.revoked(r, marks, markErr) {
 		return false, MissRevoked
 	}
@@ -129,7 +131,7 @@ func (s *Server) foreign(unwrap unwrapFunc, identity []byte, cs tls.ConnectionSt
 	}
 	var state *tls.SessionState
 	var err error
-	if protected(func() error { state, err = unwrap(identity, cs); return nil }) != nil {
+	if guard.Protect(func() error { state, err = unwrap(identity, cs); return nil }) != nil {
 		s.counts.panics.Add(1)
 		return nil
 	}
@@ -146,7 +148,7 @@ func (s *Server) wrapForeign(wrap wrapFunc, cs tls.ConnectionState, ss *tls.Sess
 	}
 	var ticket []byte
 	var err error
-	if protected(func() error { ticket, err = wrap(cs, ss); return nil }) != nil {
+	if guard.Protect(func() error { ticket, err = wrap(cs, ss); return nil }) != nil {
 		s.counts.panics.Add(1)
 		return nil
 	}

@@ -1,6 +1,7 @@
 package tlscache
 
 import (
+	"context"
 	"crypto/tls"
 	"regexp"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // faults are the ways in which a Store goes wrong. Each returns what ends it.
@@ -74,7 +76,7 @@ func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
 
 					end()
 					store.set(nil)
-					time.Sleep(2 * breakerPause)
+					time.Sleep(openAtMost)
 					w.resumes(client) // begins the probe
 					synctest.Wait()
 					w.resumes(client) // what it has may not have been stored
@@ -91,12 +93,22 @@ func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
 	}
 }
 
+// openAtMost is longer than an open breaker waits before it lets a probe through, where its Store answers at all.
+const openAtMost = time.Second
+
+// trip makes as many calls that fail as open a breaker.
+func trip(g *guard.Guard) {
+	for !g.Stats().BreakerOpen {
+		_, _ = guard.Do(time.Second, g, guard.NoProbe, func(context.Context) (struct{}, error) { return struct{}{}, errDown })
+	}
+}
+
 // stranded counts the goroutines that the guard began and that have not ended. The process's number
 // of goroutines would not do: cleanups that the collector runs come and go in it.
 func stranded() int {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	return len(regexp.MustCompile(`created by \S*/tlscache\.(launch|start)\[`).FindAll(stacks, -1))
+	return len(regexp.MustCompile(`created by \S*/guard\.(launch|Start)\[`).FindAll(stacks, -1))
 }
 
 // The same by the clock on the wall, with the latencies to look at. Only asserts what a busy machine

@@ -33,7 +33,7 @@ func (in *installation) gate(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, in.layer
 	}
 	s := in.s
-	begin := s.begin() // before the user is asked, who may deny a client right afterwards
+	begin := s.begin() // before the user is asked: a client may be denied right afterwards
 	var theirs *tls.Config
 	if in.before.get != nil {
 		var err error
@@ -64,7 +64,7 @@ func (in *installation) gate(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 
 // inUse returns a Config for one connection in place of the one in use, nil where that has lost our hooks.
 func (in *installation) inUse(hello *tls.ClientHelloInfo, cfg *tls.Config, begin beginning) *tls.Config {
-	w, u := layerOfWrap(cfg.WrapSession), layerOfUnwrap(cfg.UnwrapSession)
+	w, u := ourWraps.owner(cfg.WrapSession), ourUnwraps.owner(cfg.UnwrapSession)
 	switch {
 	case cfg.WrapSession == nil || cfg.UnwrapSession == nil:
 		return nil
@@ -79,12 +79,12 @@ func (in *installation) inUse(hello *tls.ClientHelloInfo, cfg *tls.Config, begin
 	}
 	c := in.s.connect(hello, cfg, l, begin)
 	wrap, unwrap := c.wrap, c.unwrap
-	// A hook that the user put over ours stays. One who also put a function over the gate, as quic-go
-	// does, puts his hooks over those of the Config that he gets from it.
-	if direct := layerOfGate(cfg.GetConfigForClient) != nil; direct && w == nil {
+	// A hook that the user put over ours stays. A user who also put a function over the gate, as quic-go
+	// does, puts the hooks over those of the Config that the gate returns.
+	if direct := ourGates.owner(cfg.GetConfigForClient) != nil; direct && w == nil {
 		wrap = c.wrapThrough(cfg.WrapSession)
 	}
-	if direct := layerOfGate(cfg.GetConfigForClient) != nil; direct && u == nil {
+	if direct := ourGates.owner(cfg.GetConfigForClient) != nil; direct && u == nil {
 		unwrap = c.unwrapThrough(cfg.UnwrapSession)
 	}
 	return c.clone(cfg, wrap, unwrap)
@@ -166,7 +166,7 @@ func configInUse(hello *tls.ClientHelloInfo) *tls.Config {
 // not changed.
 func intact(cfg weak.Pointer[tls.Config]) bool {
 	c := cfg.Value()
-	return c == nil || layerOfGate(c.GetConfigForClient) != nil
+	return c == nil || ourGates.owner(c.GetConfigForClient) != nil
 }
 
 // maxInstalled bounds the Configs that a Server looks at for its Stats.
@@ -214,7 +214,7 @@ func (r *installed) bypassed() (n int) {
 		switch cfg := c.Value(); {
 		case cfg == nil:
 			delete(r.mu.configs, c)
-		case layerOfGate(cfg.GetConfigForClient) == nil, cfg.WrapSession == nil, cfg.UnwrapSession == nil:
+		case ourGates.owner(cfg.GetConfigForClient) == nil, cfg.WrapSession == nil, cfg.UnwrapSession == nil:
 			n++
 		}
 	}

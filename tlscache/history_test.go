@@ -81,14 +81,14 @@ func TestPoolsOfSingleUseAreLinearizable(t *testing.T) {
 			if rng.IntN(2) == 0 {
 				label := labels[puts.Add(1)-1:][:1]
 				now := c.clock.read()
-				c.pool.put("key", &ticket{label: []byte(label), facts: facts{version: 0x304}, until: now.plus(time.Hour), end: now.plus(time.Hour)})
+				c.pool.put("key", ticket{label: []byte(label), facts: facts{version: 0x304}, until: now.plus(time.Hour), end: now.plus(time.Hour)})
 				return call{put: label}, nil
 			}
 			got, _ := c.pool.take("key", c.clock.read())
 			if got == nil {
 				return call{}, ""
 			}
-			return call{}, string(got.label)
+			return call{}, string(got.lent().label)
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // Install makes a server's Config keep its sessions in s: it sets WrapSession, UnwrapSession and
@@ -63,7 +65,7 @@ func (s *Server) Install(cfg *tls.Config) error {
 func (s *Server) scopeOf(hello *tls.ClientHelloInfo, cfg *tls.Config) (*scoped, error) {
 	named := s.cfg.Scope
 	if s.cfg.ScopeOf != nil {
-		err := protected(func() error { named = orDefault(s.cfg.ScopeOf(hello, cfg), named); return nil })
+		err := guard.Protect(func() error { named = orDefault(s.cfg.ScopeOf(hello, cfg), named); return nil })
 		if err != nil {
 			s.counts.panics.Add(1)
 			return nil, errors.New("tlscache: ScopeOf panicked")

@@ -3,8 +3,6 @@ package tlscache
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"reflect"
-	"slices"
 )
 
 // The kinds of hooks.
@@ -28,76 +26,6 @@ type hooks struct {
 	get    getFunc // GetConfigForClient
 }
 
-// Error makes a layer the answer of a hook that is asked whose it is.
-func (*layer) Error() string { return "tlscache: the hook is of a Server" }
-
-// Functions cannot be compared, and no hook of a user's may be called to learn whose it is. So a hook is
-// taken for ours only if it has the code of ours, which all method values of one method share, and
-// is then asked with an argument that exists for nothing else: one address in this process.
-var question struct {
-	identity [1]byte
-	state    tls.SessionState
-	hello    tls.ClientHelloInfo
-}
-
-func isQuestion(identity []byte) bool {
-	return len(identity) == 1 && &identity[0] == &question.identity[0]
-}
-
-// The code of our hooks: a Config has those of its installation, and one that the gate returned those
-// of its connection.
-var ourCode struct {
-	wrap, unwrap [2]uintptr
-	gate         uintptr
-}
-
-func init() {
-	in, c := new(installation), new(connection)
-	ourCode.wrap = [2]uintptr{code(in.wrap), code(c.wrap)}
-	ourCode.unwrap = [2]uintptr{code(in.unwrap), code(c.unwrap)}
-	ourCode.gate = code(in.gate)
-}
-
-func code(f any) uintptr { return reflect.ValueOf(f).Pointer() }
-
-// layerOfWrap returns the layer of a WrapSession, nil if it is not ours.
-func layerOfWrap(f wrapFunc) *layer {
-	if f == nil || !slices.Contains(ourCode.wrap[:], code(f)) {
-		return nil
-	}
-	_, err := f(tls.ConnectionState{}, &question.state)
-	l, _ := err.(*layer)
-	return l
-}
-
-// layerOfUnwrap returns the layer of an UnwrapSession, nil if it is not ours.
-func layerOfUnwrap(f unwrapFunc) *layer {
-	if f == nil || !slices.Contains(ourCode.unwrap[:], code(f)) {
-		return nil
-	}
-	_, err := f(question.identity[:], tls.ConnectionState{})
-	l, _ := err.(*layer)
-	return l
-}
-
-// layerOfGate returns the layer of a GetConfigForClient, nil if it is not ours.
-func layerOfGate(f getFunc) *layer {
-	if f == nil || code(f) != ourCode.gate {
-		return nil
-	}
-	_, err := f(&question.hello)
-	l, _ := err.(*layer)
-	return l
-}
-
-// layerOf returns the layer that a Config has, if any.
-func layerOf(cfg *tls.Config) *layer {
-	if l := layerOfUnwrap(cfg.UnwrapSession); l != nil {
-		return l
-	}
-	return layerOfWrap(cfg.WrapSession)
-}
-
 // maxOthers bounds the Servers whose hooks are those before another's. One is a migration; more are
 // a program that makes a Server at each reload and closes none.
 const maxOthers = 4
@@ -106,10 +34,10 @@ const maxOthers = 4
 // often Servers are installed in turn, there is one of each.
 func (s *Server) over(cfg *tls.Config) *layer {
 	l := &layer{s: s, before: hooks{wrap: cfg.WrapSession, unwrap: cfg.UnwrapSession, get: cfg.GetConfigForClient}}
-	if old := layerOfGate(l.before.get); old != nil {
+	if old := ourGates.owner(l.before.get); old != nil {
 		l.before.get = old.before.get
 	}
-	w, u := layerOfWrap(l.before.wrap), layerOfUnwrap(l.before.unwrap)
+	w, u := ourWraps.owner(l.before.wrap), ourUnwraps.owner(l.before.unwrap)
 	if w != nil {
 		l.before.wrap = w.before.wrap
 	}

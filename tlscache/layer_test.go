@@ -186,7 +186,7 @@ func TestInstallingAgainCostsNothing(t *testing.T) {
 		if len(l.others) != 1 || l.others[0] != other {
 			t.Errorf("%d Servers are before it; want the other one", len(l.others))
 		}
-		for _, left := range []bool{layerOfWrap(l.before.wrap) != nil, layerOfUnwrap(l.before.unwrap) != nil, layerOfGate(l.before.get) != nil} {
+		for _, left := range []bool{ourWraps.owner(l.before.wrap) != nil, ourUnwraps.owner(l.before.unwrap) != nil, ourGates.owner(l.before.get) != nil} {
 			if left {
 				t.Error("a hook of ours is under ours")
 			}

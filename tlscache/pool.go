@@ -22,19 +22,23 @@ type pool interface {
 	// take returns the key's newest ticket, or nil and why. The ticket leaves the pool, but
 	// for the last one without SingleUse: that stays, as handed out. Those that are over at
 	// now go; its wall time may be that of the connection's Config.
-	take(key string, now stamp) (*ticket, MissReason)
+	take(key string, now stamp) (loan, MissReason)
 
 	// peek is take, but the ticket stays where it is, as handed out.
-	peek(key string, now stamp) (*ticket, MissReason)
+	peek(key string, now stamp) (loan, MissReason)
 
 	// put makes a ticket its key's newest. It replaces those that were handed out, those of
 	// the other kind of TLS version, and an older mirror; and it ends a row of strikes.
-	put(key string, t *ticket)
+	put(key string, t ticket)
+
+	// mirror is put of a copy, under a name, of an endpoint's ticket. It replaces less than a ticket of the name's
+	// own, and is the first to go where there is no room.
+	mirror(key string, t ticket)
 
 	// cancelled notes that a dial which offered a ticket was cancelled, and returns how many
 	// have been. giveBack is put for such a ticket, as long as it is wanted: it tells nothing new.
-	cancelled(key string, t *ticket) int32
-	giveBack(key string, t *ticket, wanted func() bool)
+	cancelled(key string, l loan) int32
+	giveBack(key string, l loan, wanted func() bool)
 
 	// strike removes the tickets of a key that were handed out and are still held. The
 	// others go with the second strike in a row, with no put in between.
@@ -52,6 +56,9 @@ type pool interface {
 	close()
 }
 
+// A loan is a ticket that a pool has handed out, and the pool's own notes of it.
+type loan interface{ lent() *ticket }
+
 // poolHeld is what a pool says about its content.
 type poolHeld struct {
 	tickets          int
@@ -61,7 +68,7 @@ type poolHeld struct {
 
 // A memoryPool holds live session states in this process.
 type memoryPool struct {
-	cache     *fastcache.Cache[*ticket]
+	cache     *fastcache.Cache[*memoryTicket]
 	clock     *clock
 	sequence  atomic.Uint64
 	ended     atomic.Uint64 // by a clock that is not the cache's
@@ -69,8 +76,25 @@ type memoryPool struct {
 	singleUse bool
 }
 
+// A memoryTicket is a ticket in a memoryPool. It is not changed while the pool has it, but for its atomic marks.
+type memoryTicket struct {
+	ticket
+	sequence uint64 // the order of put
+	place    uint64 // the id that it has in the cache, inherited from the ticket that it replaced
+	mirror   bool   // a copy for the name of an endpoint's ticket
+
+	handed  atomic.Bool // given to a handshake at least once
+	exposed atomic.Bool // its key's newest once a newer one had been taken
+	struck  atomic.Bool // survived a strike, and no ticket came since
+	claimed atomic.Bool // about to be removed or replaced
+
+	cancels atomic.Int32 // dials that offered it and were cancelled
+}
+
+func (t *memoryTicket) lent() *ticket { return &t.ticket }
+
 func newMemoryPool(cfg ClientConfig, clock *clock) (*memoryPool, error) {
-	cache, err := fastcache.New(fastcache.Config[*ticket]{
+	cache, err := fastcache.New(fastcache.Config[*memoryTicket]{
 		MaxSessions: cfg.MaxSessions, MaxPerPartial: cfg.PerKey,
 		Hash: fastcache.SecretHash, // others say which hosts are dialled
 	})
@@ -80,7 +104,7 @@ func newMemoryPool(cfg ClientConfig, clock *clock) (*memoryPool, error) {
 	return &memoryPool{cache: cache, clock: clock, max: cfg.MaxSessions, singleUse: cfg.SingleUse}, nil
 }
 
-func (p *memoryPool) take(key string, now stamp) (*ticket, MissReason) {
+func (p *memoryPool) take(key string, now stamp) (loan, MissReason) {
 	take := p.cache.TakeNewestKeepLast
 	if p.singleUse {
 		take = p.cache.TakeNewest
@@ -104,7 +128,7 @@ func (p *memoryPool) take(key string, now stamp) (*ticket, MissReason) {
 }
 
 // expire removes a ticket that is over, unless another replaces it.
-func (p *memoryPool) expire(key string, t *ticket) bool {
+func (p *memoryPool) expire(key string, t *memoryTicket) bool {
 	if !t.claim() {
 		return false
 	}
@@ -113,7 +137,7 @@ func (p *memoryPool) expire(key string, t *ticket) bool {
 	return true
 }
 
-func (p *memoryPool) peek(key string, now stamp) (*ticket, MissReason) {
+func (p *memoryPool) peek(key string, now stamp) (loan, MissReason) {
 	for _, t := range p.cache.SelectSession(key) {
 		if t.over(now) {
 			p.expire(key, t)
@@ -125,19 +149,25 @@ func (p *memoryPool) peek(key string, now stamp) (*ticket, MissReason) {
 	return nil, MissGone
 }
 
-func (p *memoryPool) put(key string, t *ticket) {
+func (p *memoryPool) put(key string, t ticket) { p.store(key, &memoryTicket{ticket: t}) }
+
+func (p *memoryPool) mirror(key string, t ticket) {
+	p.store(key, &memoryTicket{ticket: t, mirror: true})
+}
+
+func (p *memoryPool) store(key string, t *memoryTicket) {
 	// All of it is written before it is in the cache, where others may take it.
 	t.sequence = p.sequence.Add(1)
 	t.place = t.sequence
 	elder := p.replaceable(key, t)
 	if elder != nil {
-		t.place = elder.place // in one step: a Get in between finds either, and nobody is evicted
+		t.place = elder.place // in one step: a Get in between finds either, and no other is evicted
 	} else if t.mirror && p.full() {
-		return // it would evict a ticket that somebody needs more
+		return // it would evict a ticket that is needed more
 	}
 	if !p.insert(key, t) {
 		if elder != nil {
-			p.cache.Delete(placeOf(key, elder)) // claimed: nobody else will
+			p.cache.Delete(placeOf(key, elder)) // claimed, so no one else removes it
 		}
 		return
 	}
@@ -157,9 +187,9 @@ func (p *memoryPool) put(key string, t *ticket) {
 
 // replaceable claims the ticket whose place a new one takes, if there is one: the oldest of
 // those that it makes worthless, or of all in a full pool, which keeps one per key.
-func (p *memoryPool) replaceable(key string, t *ticket) *ticket {
+func (p *memoryPool) replaceable(key string, t *memoryTicket) *memoryTicket {
 	any := !p.singleUse && !t.mirror && p.full()
-	var oldest *ticket
+	var oldest *memoryTicket
 	for _, elder := range p.cache.SelectSession(key) {
 		if any || t.replaces(elder) {
 			oldest = elder
@@ -175,26 +205,26 @@ func (p *memoryPool) full() bool { return p.cache.Size() >= p.max }
 
 // replaces reports whether an older ticket of the same key is worthless beside t. One that
 // was handed out has been used, and the server has just shown that it issues fresh ones.
-func (t *ticket) replaces(elder *ticket) bool {
+func (t *memoryTicket) replaces(elder *memoryTicket) bool {
 	if !t.facts.is13() || !elder.facts.is13() {
 		return true
 	}
 	return elder.mirror || !t.mirror && elder.handed.Load()
 }
 
-// claim reports whether the caller is the one who may remove t, or store another one in its
-// place: both go by the place, and must not hit the other one.
-func (t *ticket) claim() bool { return t.claimed.CompareAndSwap(false, true) }
+// claim takes the right to remove t, or to store another ticket in its place, and reports whether the caller got it.
+// Both go by the place, so without it a removal could hit the other ticket.
+func (t *memoryTicket) claim() bool { return t.claimed.CompareAndSwap(false, true) }
 
 // discard removes a ticket unless another replaces or removes it.
-func (p *memoryPool) discard(key string, t *ticket) {
+func (p *memoryPool) discard(key string, t *memoryTicket) {
 	if t.claim() {
 		p.cache.Delete(placeOf(key, t))
 	}
 }
 
 // insert stores a ticket for the rest of its life and reports whether it has any left.
-func (p *memoryPool) insert(key string, t *ticket) bool {
+func (p *memoryPool) insert(key string, t *memoryTicket) bool {
 	ttl := time.Duration(t.until.order - p.clock.read().order)
 	if ttl <= 0 {
 		return false
@@ -204,15 +234,16 @@ func (p *memoryPool) insert(key string, t *ticket) bool {
 }
 
 // placeOf returns a ticket's place in the cache.
-func placeOf(key string, t *ticket) fastcache.Key {
+func placeOf(key string, t *memoryTicket) fastcache.Key {
 	var id [8]byte
 	binary.BigEndian.PutUint64(id[:], t.place)
 	return fastcache.Key{Partial: key, ID: string(id[:])}
 }
 
-func (p *memoryPool) cancelled(_ string, t *ticket) int32 { return t.cancelled.Add(1) }
+func (p *memoryPool) cancelled(_ string, l loan) int32 { return l.(*memoryTicket).cancels.Add(1) }
 
-func (p *memoryPool) giveBack(key string, t *ticket, wanted func() bool) {
+func (p *memoryPool) giveBack(key string, l loan, wanted func() bool) {
+	t := l.(*memoryTicket)
 	if !wanted() || !t.claim() { // claimed: it had stayed, and a fresh one takes its place
 		return
 	}
@@ -222,13 +253,10 @@ func (p *memoryPool) giveBack(key string, t *ticket, wanted func() bool) {
 }
 
 // restore stores a ticket that the caller has claimed in its place again.
-func (p *memoryPool) restore(key string, t *ticket) *ticket {
-	again := &ticket{
-		label: t.label, state: t.state, facts: t.facts, until: t.until, end: t.end,
-		sequence: t.sequence, place: t.place, mirror: t.mirror,
-	}
+func (p *memoryPool) restore(key string, t *memoryTicket) *memoryTicket {
+	again := &memoryTicket{ticket: t.ticket, sequence: t.sequence, place: t.place, mirror: t.mirror}
 	again.handed.Store(t.handed.Load())
-	again.cancelled.Store(t.cancelled.Load())
+	again.cancels.Store(t.cancels.Load())
 	if !p.insert(key, again) {
 		p.cache.Delete(placeOf(key, t)) // it may have stayed, and is over
 	}
@@ -236,7 +264,7 @@ func (p *memoryPool) restore(key string, t *ticket) *ticket {
 }
 
 func (p *memoryPool) strike(key string) {
-	var spared []*ticket
+	var spared []*memoryTicket
 	again := false
 	for _, t := range p.cache.SelectSession(key) {
 		if t.handed.Load() {

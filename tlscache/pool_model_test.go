@@ -151,7 +151,7 @@ func (p *plainPool) held() (n int) {
 // A takenTicket is one that a handshake has in its hands.
 type takenTicket struct {
 	key   string
-	real  *ticket
+	real  loan
 	model *modelTicket
 }
 
@@ -182,8 +182,8 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 				ref := &plainPool{perKey: cfg.PerKey, singleUse: cfg.SingleUse, keys: map[string][]*modelTicket{}, now: clocks.read().order}
 				var taken []takenTicket
 				key := rapid.SampledFrom(append(keys, keys[0], keys[0]))
-				got := func(key string, real *ticket, model *modelTicket) {
-					if (real != nil) != (model != nil) || real != nil && string(real.label) != model.label {
+				got := func(key string, real loan, model *modelTicket) {
+					if (real != nil) != (model != nil) || real != nil && string(real.lent().label) != model.label {
 						rt.Fatalf("the pool hands out %v; want %v", real, model)
 					}
 					if real != nil {
@@ -208,7 +208,11 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 						}
 						until := clocks.read().plus(life)
 						m.until = until.order
-						p.put(k, &ticket{label: []byte(m.label), facts: f, until: until, end: until, mirror: m.mirror})
+						put := p.put
+						if m.mirror {
+							put = p.mirror
+						}
+						put(k, ticket{label: []byte(m.label), facts: f, until: until, end: until})
 						ref.put(k, m)
 					},
 					"take": func(rt *rapid.T) {

@@ -375,12 +375,12 @@ func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
 	used, _ := p.take(key, c.clock.read())
 	puts(t, v, "fresh")
 	for _, remove := range []func(){
-		func() { p.discard(key, used) },
+		func() { p.discard(key, used.(*memoryTicket)) },
 		func() { p.giveBack(key, used, always) },
-		func() { p.remove(key, used) },
+		func() { p.remove(key, used.(*memoryTicket)) },
 	} {
 		remove()
-		if fresh, _ := p.peek(key, c.clock.read()); fresh == nil || string(fresh.label) != "fresh" {
+		if fresh, _ := p.peek(key, c.clock.read()); fresh == nil || string(fresh.lent().label) != "fresh" {
 			t.Fatalf("the key has %v; want the fresh ticket", fresh)
 		}
 	}

@@ -38,18 +38,18 @@ func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
 
 // decodeTicket is the reverse, but for a key in the normal form of another version. It does not look at the
 // deadline, and copies no label.
-func decodeTicket(b []byte) (key string, t *ticket, err error) {
+func decodeTicket(b []byte) (key string, t ticket, err error) {
 	t, fields, err := cutTicket(b)
 	if err != nil {
-		return "", nil, err
+		return "", ticket{}, err
 	}
 	state, err := tls.ParseSessionState(fields[2])
 	if err != nil {
-		return "", nil, errMalformed
+		return "", ticket{}, errMalformed
 	}
 	f, ok := decodeFacts(fields[2])
 	if !ok {
-		return "", nil, errMalformed
+		return "", ticket{}, errMalformed
 	}
 	f.secret = append([]byte(nil), f.secret...)
 	t.label, t.state, t.facts = fields[1], state, f
@@ -66,12 +66,11 @@ func keyOfTicket(b []byte) (string, error) {
 }
 
 // cutTicket returns a ticket with its deadlines alone, and the fields of an encoded one: key, label and state.
-func cutTicket(b []byte) (t *ticket, fields [3][]byte, err error) {
+func cutTicket(b []byte) (t ticket, fields [3][]byte, err error) {
 	const before, head = 1 + 8, 1 + 8 + 8
 	if len(b) < head || b[0] != ticketVersion && b[0] != 1 {
-		return nil, fields, errMalformed
+		return ticket{}, fields, errMalformed
 	}
-	t = new(ticket)
 	t.until, t.end = wallOf(b[1:]), wallOf(b[before:])
 	rest := b[head:]
 	if b[0] == 1 {
@@ -80,11 +79,11 @@ func cutTicket(b []byte) (t *ticket, fields [3][]byte, err error) {
 	for i := range fields {
 		var ok bool
 		if fields[i], rest, ok = cutField(rest); !ok {
-			return nil, fields, errMalformed
+			return ticket{}, fields, errMalformed
 		}
 	}
 	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 || t.end.wall < t.until.wall {
-		return nil, fields, errMalformed
+		return ticket{}, fields, errMalformed
 	}
 	return t, fields, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // DefaultClientBudget is the default of ClientConfig.Budget.
@@ -30,7 +31,7 @@ type storePool struct {
 	keyring   *Keyring
 	clock     *clock
 	families  *families
-	guard     *guard
+	guard     *guard.Guard
 	budget    time.Duration
 	perKey    uint32
 	singleUse bool
@@ -38,10 +39,18 @@ type storePool struct {
 	closed    atomic.Bool
 }
 
+// A storeTicket is a ticket that was found in a Store, and the slot that it has there.
+type storeTicket struct {
+	ticket
+	slot string
+}
+
+func (t *storeTicket) lent() *ticket { return &t.ticket }
+
 // slotMarks are what this process knows of a slot.
 type slotMarks struct {
 	handed, struck atomic.Bool
-	cancelled      atomic.Int32
+	cancels        atomic.Int32                 // dials that offered its ticket and were cancelled
 	ticket         atomic.Pointer[markedTicket] // that came or was handed out last
 	old            bool                         // holds a ticket of TLS 1.2, by this process
 }
@@ -66,7 +75,7 @@ func newStorePool(cfg ClientConfig, clock *clock, families *families) (*storePoo
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}
 	p := &storePool{
-		store: cfg.Store, keyring: cfg.Keyring, clock: clock, families: families, guard: newGuard(DefaultMaxInFlight), budget: cfg.Budget,
+		store: cfg.Store, keyring: cfg.Keyring, clock: clock, families: families, guard: guard.New(DefaultMaxInFlight), budget: cfg.Budget,
 		perKey: uint32(cfg.PerKey), singleUse: cfg.SingleUse, marks: marks,
 	}
 	if p.keyring == nil {
@@ -84,14 +93,14 @@ func (p *storePool) partial(k *keys, key string) string {
 	return string(n[:])
 }
 
-func (p *storePool) take(key string, now stamp) (*ticket, MissReason) {
-	return p.find(key, now, noProbe, func(ctx context.Context, partial string) (session.Entry, error) {
+func (p *storePool) take(key string, now stamp) (loan, MissReason) {
+	return p.find(key, now, guard.NoProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		return p.store.TakeNewest(ctx, partial, !p.singleUse)
 	})
 }
 
-func (p *storePool) peek(key string, now stamp) (*ticket, MissReason) {
-	return p.find(key, now, mayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
+func (p *storePool) peek(key string, now stamp) (loan, MissReason) {
+	return p.find(key, now, guard.MayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		entries, err := p.store.SelectSession(ctx, partial, 1)
 		if err != nil {
 			return session.Entry{}, err
@@ -111,20 +120,20 @@ func ours(place session.Key, partial string) bool {
 
 // find returns the ticket that get finds under the name that the active secret gives a key,
 // or under those of the accepted ones, whose tickets are older.
-func (p *storePool) find(key string, now stamp, may bool, get func(context.Context, string) (session.Entry, error)) (*ticket, MissReason) {
+func (p *storePool) find(key string, now stamp, may bool, get func(context.Context, string) (session.Entry, error)) (loan, MissReason) {
 	if p.closed.Load() {
 		return nil, MissGone
 	}
-	b := grant(p.budget)
-	defer b.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
 	for _, k := range p.keyring.set.Load().all {
 		partial := p.partial(k, key)
 		for range p.perKey + 1 { // and the mirror: all of them may be over
-			entry, err := start(b, p.guard, may, func(ctx context.Context) (session.Entry, error) {
+			entry, err := guard.Start(b, p.guard, may, func(ctx context.Context) (session.Entry, error) {
 				e, err := get(ctx, partial)
 				e.Session = bytes.Clone(e.Session) // the Store may write to it after all, while it is being opened
 				return e, err
-			}).wait(b)
+			}).Wait(b)
 			if errors.Is(err, session.ErrNotFound) {
 				break
 			}
@@ -154,19 +163,19 @@ func (p *storePool) find(key string, now stamp, may bool, get func(context.Conte
 
 // revive gives a ticket the deadlines that this process knows, or those that its wall time says, and reports
 // whether it has any life left.
-func (p *storePool) revive(key string, t *ticket, now stamp) bool {
+func (p *storePool) revive(key string, t *storeTicket, now stamp) bool {
 	if m := p.mark(key, t.slot).ticket.Load(); m != nil && m.identity == t.identity() {
 		t.until, t.end = m.until, m.end
 	} else if !t.revive(now, 0) {
 		return false
 	}
-	p.families.follow(t)
+	p.families.follow(&t.ticket)
 	return !t.over(now)
 }
 
 // open returns the ticket in an entry of the Store. It was sealed for that very place and for
 // that very key.
-func (p *storePool) open(e session.Entry, key string) (*ticket, error) {
+func (p *storePool) open(e session.Entry, key string) (*storeTicket, error) {
 	plain, err := p.unseal(e)
 	if err != nil {
 		return nil, err
@@ -178,8 +187,7 @@ func (p *storePool) open(e session.Entry, key string) (*ticket, error) {
 	if found != key {
 		return nil, errMalformed
 	}
-	t.slot = e.Key.ID
-	return t, nil
+	return &storeTicket{t, e.Key.ID}, nil
 }
 
 func (p *storePool) unseal(e session.Entry) ([]byte, error) {
@@ -188,9 +196,9 @@ func (p *storePool) unseal(e session.Entry) ([]byte, error) {
 
 // hand notes that a ticket is handed out. In SingleUse mode it reports whether this process has
 // not handed out that very one before: a Store may have kept what it was to give away.
-func (p *storePool) hand(key string, t *ticket) bool {
+func (p *storePool) hand(key string, t *storeTicket) bool {
 	m := p.mark(key, t.slot)
-	before := m.ticket.Swap(marked(t))
+	before := m.ticket.Swap(marked(&t.ticket))
 	again := before != nil && before.identity == t.identity()
 	return !(m.handed.Swap(true) && again && p.singleUse)
 }
@@ -201,11 +209,14 @@ func boundSlot(key session.Key) []byte {
 	return sum[:]
 }
 
-func (p *storePool) put(key string, t *ticket) {
-	b := grant(p.budget)
-	defer b.end()
-	t.slot = p.slotFor(key, t)
-	if !t.facts.is13() && !p.mark(key, t.slot).old {
+func (p *storePool) put(key string, t ticket) { p.putIn(p.slotFor(key, &t), key, &t) }
+
+func (p *storePool) mirror(key string, t ticket) { p.putIn(mirrorSlot, key, &t) }
+
+func (p *storePool) putIn(slot, key string, t *ticket) {
+	b := guard.Grant(p.budget)
+	defer b.End()
+	if !t.facts.is13() && !p.mark(key, slot).old {
 		// The key may have tickets of TLS 1.3, of which this server does not speak any more.
 		p.call(b, func(ctx context.Context) error {
 			_, err := p.store.DeletePartial(ctx, p.partial(p.keyring.active(), key))
@@ -215,20 +226,17 @@ func (p *storePool) put(key string, t *ticket) {
 	fresh := new(slotMarks)
 	fresh.old = !t.facts.is13()
 	fresh.ticket.Store(marked(t))
-	p.setMark(key, t.slot, fresh)
+	p.setMark(key, slot, fresh)
 	for _, m := range p.marks.SelectSession(key) {
 		m.struck.Store(false)
 	}
-	p.update(b, key, t)
+	p.update(b, key, slot, t)
 }
 
 // slotFor chooses the slot of a new ticket: one whose ticket has been handed out, or one that
 // we know nothing of, or that of our oldest.
 func (p *storePool) slotFor(key string, t *ticket) string {
-	switch {
-	case t.mirror:
-		return mirrorSlot
-	case !t.facts.is13():
+	if !t.facts.is13() {
 		return slotName(0)
 	}
 	oldest := ""
@@ -265,9 +273,9 @@ func isSlot(id string) bool {
 }
 
 // update seals and stores a ticket in its slot. It returns the place.
-func (p *storePool) update(b *budget, key string, t *ticket) session.Key {
+func (p *storePool) update(b *guard.Budget, key, slot string, t *ticket) session.Key {
 	k := p.keyring.active()
-	place := session.Key{Partial: p.partial(k, key), ID: t.slot}
+	place := session.Key{Partial: p.partial(k, key), ID: slot}
 	plain, err := appendTicket(nil, key, t)
 	if err != nil {
 		return place
@@ -282,26 +290,27 @@ func (p *storePool) update(b *budget, key string, t *ticket) session.Key {
 	return place
 }
 
-func (p *storePool) cancelled(key string, t *ticket) int32 {
-	return p.mark(key, t.slot).cancelled.Add(1)
+func (p *storePool) cancelled(key string, l loan) int32 {
+	return p.mark(key, l.(*storeTicket).slot).cancels.Add(1)
 }
 
-func (p *storePool) giveBack(key string, t *ticket, wanted func() bool) {
+func (p *storePool) giveBack(key string, l loan, wanted func() bool) {
+	t := l.(*storeTicket)
 	if !wanted() || !p.mark(key, t.slot).handed.Load() { // not handed out: a fresh one is in its slot by now
 		return
 	}
-	b := grant(p.budget)
-	defer b.end()
-	if place := p.update(b, key, t); !wanted() { // a flush that began meanwhile may have passed by its place
-		again := grant(p.budget) // the other may be spent
-		defer again.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
+	if place := p.update(b, key, t.slot, &t.ticket); !wanted() { // a flush that began meanwhile may have passed by its place
+		again := guard.Grant(p.budget) // the other may be spent
+		defer again.End()
 		p.delete(again, place)
 	}
 }
 
 func (p *storePool) strike(key string) {
-	b := grant(p.budget)
-	defer b.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
 	// Marks are read before any is set: one slot may come twice, under two secrets or because a
 	// Store repeats itself, and that is no second strike.
 	var spared []session.Key
@@ -327,11 +336,11 @@ func (p *storePool) strike(key string) {
 }
 
 // places returns where a Store has tickets of one partial key. It may say so of a place twice.
-func (p *storePool) places(b *budget, partial string) []session.Key {
+func (p *storePool) places(b *guard.Budget, partial string) []session.Key {
 	most := int(p.perKey) + 1
-	entries, err := start(b, p.guard, mayProbe, func(ctx context.Context) ([]session.Entry, error) {
+	entries, err := guard.Start(b, p.guard, guard.MayProbe, func(ctx context.Context) ([]session.Entry, error) {
 		return p.store.SelectSession(ctx, partial, most)
-	}).wait(b)
+	}).Wait(b)
 	if err != nil {
 		return nil // what came with an error is not an answer
 	}
@@ -345,8 +354,8 @@ func (p *storePool) places(b *budget, partial string) []session.Key {
 }
 
 func (p *storePool) drop(key string) {
-	b := grant(p.budget)
-	defer b.end()
+	b := guard.Grant(p.budget)
+	defer b.End()
 	for place, m := range p.marks.SelectSession(key) {
 		if !m.handed.Load() {
 			continue
@@ -367,8 +376,8 @@ func (p *storePool) flushAll() { p.flushKeys(func(string) bool { return true }) 
 // flushKeys removes the tickets whose keys are to go.
 func (p *storePool) flushKeys(goes func(key string) bool) {
 	p.marks.Clear()
-	b := grant(flushBudget)
-	defer b.end()
+	b := guard.Grant(flushBudget)
+	defer b.End()
 	p.call(b, func(ctx context.Context) error {
 		for e, err := range p.store.All(ctx) {
 			if err := errors.Join(err, ctx.Err()); err != nil {
@@ -395,7 +404,7 @@ func (p *storePool) flushKeys(goes func(key string) bool) {
 	})
 }
 
-func (p *storePool) held() poolHeld { return poolHeld{store: p.guard.stats()} }
+func (p *storePool) held() poolHeld { return poolHeld{store: storeStats(p.guard)} }
 
 func (p *storePool) close() {
 	p.closed.Store(true)
@@ -417,15 +426,15 @@ func (p *storePool) setMark(key, slot string, m *slotMarks) {
 	_ = p.marks.Update(fastcache.Key{Partial: key, ID: slot}, m) // fails after Close only
 }
 
-func (p *storePool) delete(b *budget, key session.Key) {
+func (p *storePool) delete(b *guard.Budget, key session.Key) {
 	p.call(b, func(ctx context.Context) error { return p.store.Delete(ctx, key) })
 }
 
 // call is guarded for calls whose only answer is whether they worked. The guard counts; a
 // ticket that was not stored or not removed costs a handshake at most.
-func (p *storePool) call(b *budget, f func(context.Context) error) {
+func (p *storePool) call(b *guard.Budget, f func(context.Context) error) {
 	if p.closed.Load() {
 		return
 	}
-	_, _ = start(b, p.guard, mayProbe, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }).wait(b)
+	_, _ = guard.Start(b, p.guard, guard.MayProbe, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }).Wait(b)
 }

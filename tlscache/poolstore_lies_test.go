@@ -197,7 +197,7 @@ func TestATicketSealedForAnotherKeyIsAMiss(t *testing.T) {
 	p := c.pool.(*storePool)
 	key := two.(*view).key("a")
 	found, _ := p.peek(one.(*view).key("a"), c.clock.read())
-	plain, err := appendTicket(nil, one.(*view).key("a"), found)
+	plain, err := appendTicket(nil, one.(*view).key("a"), found.lent())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
@@ -198,4 +200,93 @@ func TestAStoreNeedsStableScopesAndAKeyring(t *testing.T) {
 	if err := c.Export(new(bytes.Buffer), ExportConfig{Keyring: cfg.Keyring}); err == nil {
 		t.Error("Export with a Store = nil; want an error")
 	}
+}
+
+// A slowIndexed Store takes its time for each call, and what it has does not open.
+type slowIndexed struct {
+	session.Indexed
+	each time.Duration
+}
+
+func (s slowIndexed) TakeNewest(_ context.Context, partial string, _ bool) (session.Entry, error) {
+	time.Sleep(s.each)
+	return session.Entry{Key: session.Key{Partial: partial, ID: slotName(0)}, Session: []byte("?")}, nil
+}
+
+func (s slowIndexed) Delete(context.Context, session.Key) error { time.Sleep(s.each); return nil }
+
+func (s slowIndexed) DeletePartial(context.Context, string) (int, error) {
+	time.Sleep(s.each)
+	return 0, nil
+}
+
+func (s slowIndexed) Update(context.Context, session.Key, []byte, time.Duration) error {
+	time.Sleep(s.each)
+	return nil
+}
+
+// However many calls of its Store a Get or a Put makes, they have one budget.
+func TestAPoolsCallsShareABudget(t *testing.T) {
+	old := fakeTicket{label: "old", version: 0x0303}.state(t)
+	synctest.Test(t, func(t *testing.T) {
+		for each, want := range map[time.Duration]time.Duration{2 * time.Millisecond: 4 * time.Millisecond, 3 * time.Millisecond: 5 * time.Millisecond} {
+			store := slowIndexed{newMemory(t, session.MemoryConfig{}), each}
+			c := newTestClient(t, ClientConfig{Store: store, Keyring: ring(t, secret(1))})
+			cache := c.View("a")
+			for what, call := range map[string]func(){"Get": func() { cache.Get(testName) }, "Put": func() { cache.Put(testName, old) }} {
+				begin := time.Now()
+				if call(); time.Since(begin) != want {
+					t.Errorf("two calls of %v: %s took %v; want %v", each, what, time.Since(begin), want)
+				}
+				time.Sleep(time.Second) // for what was given up on
+			}
+		}
+	})
+}
+
+// A takingStore counts what is taken from it.
+type takingStore struct {
+	session.Indexed
+	takes, selects atomic.Int64
+}
+
+func (s *takingStore) TakeNewest(ctx context.Context, partial string, keepLast bool) (session.Entry, error) {
+	s.takes.Add(1)
+	return s.Indexed.TakeNewest(ctx, partial, keepLast)
+}
+
+func (s *takingStore) SelectSession(ctx context.Context, partial string, limit int) ([]session.Entry, error) {
+	s.selects.Add(1)
+	return s.Indexed.SelectSession(ctx, partial, limit)
+}
+
+// No handshake waits for a probe, so one that takes a ticket loses it.
+func TestNoTicketIsTakenToProbeAStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &takingStore{Indexed: newMemory(t, session.MemoryConfig{})}
+		cfg, err := ClientConfig{Store: store, Keyring: ring(t, secret(1)), SingleUse: true}.validate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := newStorePool(cfg, new(clock), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.close()
+		trip(p.guard)
+		time.Sleep(openAtMost)
+		key := poolKey(viewScope("a"), "host.example")
+		if tk, why := p.take(key, p.clock.read()); tk != nil || why != MissStoreError {
+			t.Errorf("take = %v, %v with the breaker open; want nothing, %v", tk, why, MissStoreError)
+		}
+		synctest.Wait()
+		if n := store.takes.Load(); n != 0 || !p.guard.Stats().BreakerOpen {
+			t.Errorf("%d tickets taken as probes; want 0, and the breaker open", n)
+		}
+		p.peek(key, p.clock.read()) // takes nothing away
+		synctest.Wait()
+		if n := store.selects.Load(); n != 1 || p.guard.Stats().BreakerOpen {
+			t.Errorf("%d probes that take nothing; want 1, which closes the breaker", n)
+		}
+	})
 }

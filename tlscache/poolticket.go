@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -23,52 +22,38 @@ const (
 	maxPlausibleAge = time.Minute
 )
 
-// A ticket is what a client needs to resume once. It is not changed while a pool has it but
-// for its atomic marks.
+// A ticket is what a client needs to resume once. It is a value: what the pools note about one, they keep beside it. Copies
+// share label and state, which nothing writes to.
 type ticket struct {
-	label    []byte            // the ticket as the server sent it
-	state    *tls.SessionState // a copy of our own, never handed out itself
-	facts    facts
-	until    stamp  // the deadline
-	end      stamp  // that of its family, not earlier
-	sequence uint64 // in a memoryPool: the order of put
-	place    uint64 // in a memoryPool: the id that it has there, inherited from what it replaced
-	slot     string // in a Store: the id that it has there
-	mirror   bool   // a copy for the name of an endpoint's ticket
-
-	handed  atomic.Bool // given to a handshake at least once
-	exposed atomic.Bool // its key's newest once a newer one had been taken
-	struck  atomic.Bool // survived a strike, and no ticket came since
-	claimed atomic.Bool // somebody removes or replaces it
-
-	cancelled atomic.Int32 // dials that offered it and were cancelled; slotMarks has it for a Store
+	label []byte            // the ticket as the server sent it
+	state *tls.SessionState // a copy of our own, never handed out itself
+	facts facts
+	until stamp // the deadline
+	end   stamp // that of its family, not earlier
 }
 
-// newTicket returns the ticket in what crypto/tls wants to store, and what it keeps from the collector; or nil if it
+// newTicket returns the ticket in what crypto/tls wants to store, and what it keeps from the collector. It is not ok if it
 // cannot be used for at least a moment. maxAge caps its life.
-func newTicket(cs *tls.ClientSessionState, now stamp, maxAge time.Duration, known *families) (t *ticket, bytes int) {
+func newTicket(cs *tls.ClientSessionState, now stamp, maxAge time.Duration, known *families) (t ticket, bytes int, ok bool) {
 	label, state, err := cs.ResumptionState()
 	if err != nil || state == nil || len(label) == 0 {
-		return nil, 0
+		return ticket{}, 0, false
 	}
 	f, ok := factsOf(state)
 	if !ok {
-		return nil, 0
+		return ticket{}, 0, false
 	}
 	life := min(f.life(now), maxAge)
 	if life <= 0 {
-		return nil, 0
+		return ticket{}, 0, false
 	}
-	t = &ticket{label: label, state: ownState(state), facts: f, until: now.plus(life)}
+	t = ticket{label: label, state: ownState(state), facts: f, until: now.plus(life)}
 	end := t.until // a renewed one of TLS 1.2 has the same secret, so MaxAge is not for each alone
 	if f.is13() {
 		end = now.plus(maxLife13)
 	}
-	bytes = known.join(t, end)
-	if t.over(now) {
-		return nil, 0
-	}
-	return t, bytes
+	bytes = known.join(&t, end)
+	return t, bytes, !t.over(now)
 }
 
 // over reports whether the deadline has come, by either clock: the monotonic one stands still while the machine is

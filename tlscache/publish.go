@@ -9,6 +9,7 @@ import (
 	"weak"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 const (
@@ -217,7 +218,7 @@ func (s *Server) renew(pub *publication, names []naming, left time.Duration) err
 	lost := pub.restored // unless it is found now under one of its names
 	for _, under := range names {
 		n := pub.name(under.namer)
-		there, err := guarded(s.guard, unhurried, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
+		there, err := guard.Do(unhurried, s.guard, guard.MayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
 		unreadable := errors.Is(err, errMalformed)
 		switch {
 		case err != nil && !unreadable:
@@ -230,7 +231,7 @@ func (s *Server) renew(pub *publication, names []naming, left time.Duration) err
 		}
 		lost = lost && err == nil && there.at == 0
 		t := s.keyring.marks.writeOver(pub.watermark, there, unreadable)
-		_, err = guardedAs(noProbe, s.guard, unhurried, func(ctx context.Context) (struct{}, error) {
+		_, err = guard.Do(unhurried, s.guard, guard.NoProbe, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, s.write(ctx, pub.watermark, under, t, left)
 		})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // RevokePrincipal ends the sessions of a principal, as ServerConfig.Principal names it: the stored ones,
@@ -109,9 +110,9 @@ func (s *Server) writeAll(ctx context.Context, w watermark, set *keySet) error {
 	for _, under := range set.namings() {
 		// Another process, whose clock is ahead, may have set a higher one. If the Store does not tell, it is written
 		// in any case.
-		there, err := guarded(s.guard, unhurried, func(context.Context) (told, error) { return s.lookupWatermark(ctx, w.name(under.namer)) })
+		there, err := guard.Do(unhurried, s.guard, guard.MayProbe, func(context.Context) (told, error) { return s.lookupWatermark(ctx, w.name(under.namer)) })
 		t := s.keyring.marks.writeOver(w, there, errors.Is(err, errMalformed))
-		errs = append(errs, protected(func() error { return s.write(ctx, w, under, t, session.MaxTTL) }))
+		errs = append(errs, guard.Protect(func() error { return s.write(ctx, w, under, t, session.MaxTTL) }))
 	}
 	return errors.Join(errs...)
 }
@@ -151,7 +152,7 @@ func (s *Server) sweep(ctx context.Context, w watermark) (principals []name) {
 		}
 	}
 	for _, p := range partials {
-		err := protected(func() error { _, err := indexed.DeletePartial(ctx, p); return err })
+		err := guard.Protect(func() error { _, err := indexed.DeletePartial(ctx, p); return err })
 		if err != nil {
 			break
 		}

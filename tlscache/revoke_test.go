@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sessioncache/sessioncache/session"
 )
@@ -329,4 +331,68 @@ func TestRevocationHoldsFromItsReturnOn(t *testing.T) {
 	if w.unwrapped(w.wrapped(m), m) == nil {
 		t.Error("what is stored after RevokeAll is not found")
 	}
+}
+
+// deafStore ignores contexts.
+type deafStore struct {
+	session.Store
+	mu      sync.Mutex
+	release chan struct{}
+}
+
+func (s *deafStore) Update(ctx context.Context, key session.Key, b []byte, ttl time.Duration) error {
+	s.mu.Lock()
+	release := s.release
+	s.mu.Unlock()
+	if release != nil {
+		<-release
+	}
+	return s.Store.Update(context.WithoutCancel(ctx), key, b, ttl)
+}
+
+func TestRevocationReturnsWhenItsContextIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &deafStore{Store: newMemory(t, session.MemoryConfig{}), release: make(chan struct{})}
+		s := newServer(t, ServerConfig{Store: store, Keyring: ring(t, secret(1))})
+		for name, revoke := range map[string]func(context.Context) error{
+			"RevokePrincipal":  func(ctx context.Context) error { return s.RevokePrincipal(ctx, "somebody") },
+			"RevokeServerName": func(ctx context.Context) error { return s.RevokeServerName(ctx, "host.example") },
+			"RevokeAll":        s.RevokeAll,
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			begin := time.Now()
+			err := revoke(ctx)
+			cancel()
+			if took := time.Since(begin); took != 200*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v after %v; want %v after 200ms", name, err, took, context.DeadlineExceeded)
+			}
+			if !s.keyring.marks.covers(&record{auth: stamp{wall: 1, order: 1}, server: "host.example", principal: identify("somebody")}) {
+				t.Errorf("%s: this process does not heed it", name)
+			}
+		}
+		close(store.release)
+		synctest.Wait()
+		if n := s.revoking.Load(); n != 0 {
+			t.Errorf("%d revocations under way after the Store answered; want 0", n)
+		}
+	})
+}
+
+func TestRevocationsThatTheStoreNeverAnswersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &deafStore{Store: newMemory(t, session.MemoryConfig{}), release: make(chan struct{})}
+		s := newServer(t, ServerConfig{Store: store, Keyring: ring(t, secret(1))})
+		for range maxRevoking {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if err := s.RevokeAll(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+		begin := time.Now()
+		if err := s.RevokeAll(t.Context()); err == nil || time.Since(begin) != 0 {
+			t.Errorf("one more: %v after %v; want an error at once", err, time.Since(begin))
+		}
+		close(store.release)
+	})
 }

@@ -315,7 +315,7 @@ func TestVerifyConnectionIsNotMistakenForAQuestion(t *testing.T) {
 	if err := c.Install(cfg); err != nil {
 		t.Fatal(err)
 	}
-	for _, certs := range [][]*x509.Certificate{nil, {}, {{}}, {viewQuestion[0]}, append(viewQuestion[:1:1], viewQuestion[0])} {
+	for _, certs := range [][]*x509.Certificate{nil, {}, {{}}, {question.peers[0]}, append(question.peers[:1:1], question.peers[0])} {
 		if err := cfg.VerifyConnection(tls.ConnectionState{PeerCertificates: certs}); err != nil {
 			t.Errorf("VerifyConnection with %d certificates = %v; want nil", len(certs), err)
 		}

@@ -16,8 +16,8 @@ import (
 // Functions and certificate pools are not in sum, only whether a function that crypto/tls does not run on
 // resumption is there. The address of a function says nothing about
 // what it closes over, and two pools can have equal subjects and other keys. crypto/tls checks
-// the chain against the pool again when it resumes; within one process a poolRegistry
-// tells pools apart as well.
+// the chain against the pool again when it resumes; within one process certPools
+// tell pools apart as well.
 type scope struct {
 	sum      [sha256.Size]byte
 	unstable string // the field that makes sum say too little; empty: none

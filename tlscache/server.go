@@ -6,13 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"reflect"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 const (
@@ -22,6 +21,15 @@ const (
 
 	// DefaultMaxAuthAge is how long a client may resume after it last proved who it is.
 	DefaultMaxAuthAge = 7 * 24 * time.Hour
+
+	// DefaultBudget is what Stores may add to one handshake unless the configuration says
+	// otherwise. A full handshake costs about 1 ms of CPU more than a resumed one and no
+	// round trip, so waiting much longer for a session is a loss.
+	DefaultBudget = 5 * time.Millisecond
+
+	// DefaultMaxInFlight bounds the calls that a Store has not answered yet, those whose
+	// handshake has long given up on them included.
+	DefaultMaxInFlight = 256
 )
 
 // ServerConfig sets up a Server. The zero value is a good server of one process: sessions of 24
@@ -117,8 +125,8 @@ type Server struct {
 	ownsIt  bool
 	keyring *Keyring
 
-	guard     *guard
-	pools     poolRegistry
+	guard     *guard.Guard
+	pools     certPools
 	scopes    scopeCache
 	installed installed
 	names     nameCache
@@ -141,7 +149,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: newGuard(cfg.MaxInFlight)}
+	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: guard.New(cfg.MaxInFlight)}
 	if s.keyring == nil {
 		if s.keyring, err = NewKeyring(NewSecret(0)); err != nil {
 			return nil, err
@@ -165,33 +173,25 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 
 // validate reports every faulty field at once and returns cfg with its defaults filled in.
 func (cfg ServerConfig) validate() (ServerConfig, error) {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var faults configFaults
 	if cfg.TTL < 0 || cfg.TTL > session.MaxTTL {
-		fault("TTL is %v; want from 1ns to %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
+		faults.add("TTL is %v; want from 1ns to %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
 	}
 	if cfg.MaxAuthAge < 0 {
-		fault("MaxAuthAge is %v; want at least 1ns, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
+		faults.add("MaxAuthAge is %v; want at least 1ns, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
 	}
 	if cfg.Budget < 0 {
-		fault("Budget is %v; want at least 1ns, or 0 for %v", cfg.Budget, DefaultBudget)
+		faults.add("Budget is %v; want at least 1ns, or 0 for %v", cfg.Budget, DefaultBudget)
 	}
 	if cfg.MaxInFlight < 0 {
-		fault("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
+		faults.add("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
 	}
 	if cfg.MaxUnconfirmed < 0 {
-		fault("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
+		faults.add("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
 	}
-	if cfg.Store != nil && isNil(cfg.Store) {
-		fault("Store is a nil %T; want one that was made, or no Store at all for memory", cfg.Store)
-	} else if _, local := cfg.Store.(session.Local); cfg.Keyring == nil && cfg.Store != nil && !local {
-		fault("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the sessions there")
-	}
-	if cfg.Keyring != nil && cfg.Keyring.set.Load() == nil {
-		fault("Keyring is a zero one; want NewKeyring")
-	}
-	if len(faults) > 0 {
-		return cfg, errors.New("tlscache: " + strings.Join(faults, "; "))
+	faults.addOfStore(cfg.Store, cfg.Keyring, "sessions")
+	if err := faults.err(); err != nil {
+		return cfg, err
 	}
 	cfg.TTL = orDefault(cfg.TTL, DefaultTTL)
 	cfg.MaxAuthAge = orDefault(cfg.MaxAuthAge, DefaultMaxAuthAge)
@@ -256,7 +256,7 @@ func identify(principal string) principalID { return sha256.Sum256([]byte(princi
 func (s *Server) principal(cs tls.ConnectionState) (id principalID, known bool) {
 	var p string
 	if s.cfg.Principal != nil {
-		if err := protected(func() error { p = s.cfg.Principal(cs); return nil }); err != nil {
+		if err := guard.Protect(func() error { p = s.cfg.Principal(cs); return nil }); err != nil {
 			s.counts.panics.Add(1)
 			return id, false
 		}

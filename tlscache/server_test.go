@@ -31,3 +31,12 @@ func TestClientsResume(t *testing.T) {
 		})
 	}
 }
+
+func TestStatsTellOfTheDefaultMemory(t *testing.T) {
+	w := newWorld(t, ServerConfig{})
+	client := w.client(0x0304)
+	w.want("first", client, false)
+	if st := w.Stats().Memory; st.Sessions != 1 || st.Inserted != 1 {
+		t.Errorf("Memory holds %d sessions, %d were stored; want 1, 1", st.Sessions, st.Inserted)
+	}
+}

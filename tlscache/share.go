@@ -14,8 +14,8 @@ import (
 )
 
 // maxShared is the largest session whose certificates are looked for among those of others, by the
-// weight of its certificates. Each that is new is parsed once more, and who sends hundreds of his own
-// making is not to have that; a Store hardly takes such a session in any case.
+// weight of its certificates. Each new one is parsed once more. A client that sends hundreds of its own
+// making must not cost that, and a Store hardly takes such a session in any case.
 const maxShared = 64 << 10
 
 // shareCertificates makes a session, a copy of our own, hold each of its certificates in common with all

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // A MissReason says why an offered session was not resumed.
@@ -166,7 +167,7 @@ func (s *Server) Stats() ServerStats {
 		Sealed: c.sealed.Load(), FoundSealed: c.foundSealed.Load(),
 		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(),
 		Misses: make(map[MissReason]uint64, missReasons),
-		Store:  s.guard.stats(),
+		Store:  storeStats(s.guard),
 	}
 	st.Store.Lost = c.lost.Load()
 	if m, ok := s.store.(*session.Memory); ok {
@@ -181,16 +182,11 @@ func (s *Server) Stats() ServerStats {
 	return st
 }
 
-// stats returns the guard's figures.
-func (g *guard) stats() StoreStats {
-	c := g.calls.Load()
-	g.mu.Lock()
-	former := g.formerLocked()
-	g.mu.Unlock()
+// storeStats returns the figures of the guard of a Store.
+func storeStats(g *guard.Guard) StoreStats {
+	st := g.Stats()
 	return StoreStats{
-		InFlight: int(c.running.Load() + former + g.probes.Load()),
-		Stranded: int(c.stranded.Load() + former),
-		Timeouts: g.counts.timeouts.Load(), Failures: g.counts.failures.Load(), Skipped: g.counts.skipped.Load(),
-		BreakerOpen: g.breaker.isOpen(),
+		Timeouts: st.Timeouts, Failures: st.Failures, Skipped: st.Skipped,
+		InFlight: st.InFlight, Stranded: st.Stranded, BreakerOpen: st.BreakerOpen,
 	}
 }

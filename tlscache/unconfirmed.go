@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // DefaultMaxUnconfirmed is ServerConfig.MaxUnconfirmed unless the configuration says otherwise.
@@ -37,8 +38,8 @@ func (i *issue) withoutPlace(k *keys, h handle, r *record) []byte {
 	if r.flags&flagSingle != 0 || s.cfg.NoFallback {
 		return nil
 	}
-	b := grant(s.cfg.Budget / 2)
-	defer b.end()
+	b := guard.Grant(s.cfg.Budget / 2)
+	defer b.End()
 	now, err := s.attest(b, k, i.at.wall)
 	if err == nil && r.witness.secret != k.id {
 		r.witness, err = s.sameWitness(b, r.witness, now)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // unwrap is the UnwrapSession of a connection: it returns the session of a ticket, or nil, which makes the
@@ -184,17 +185,17 @@ func (o *offer) marks(h handle) []name {
 // at once: none can be trusted to answer soon.
 func (o *offer) fetch(h handle) (*record, MissReason) {
 	s := o.s
-	b := grant(s.cfg.Budget / 2)
-	defer b.end()
+	b := guard.Grant(s.cfg.Budget / 2)
+	defer b.End()
 	key, single := s.storeKey(h, o.keys), o.single
-	asked := start(b, s.guard, !single, func(ctx context.Context) ([]byte, error) {
+	asked := guard.Start(b, s.guard, !single, func(ctx context.Context) ([]byte, error) {
 		if single {
 			return s.store.Take(ctx, key)
 		}
 		return s.store.Lookup(ctx, key)
 	})
 	marks, markErr := s.askWatermarks(b, o.marks(h))
-	sealed, err := asked.wait(b)
+	sealed, err := asked.Wait(b)
 	if errors.Is(err, session.ErrNotFound) && markErr == nil {
 		return nil, o.absent(h, marks)
 	}
@@ -212,16 +213,16 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 }
 
 // askWatermarks returns some watermarks in the Store, in the order of their names.
-func (s *Server) askWatermarks(b *budget, names []name) ([]told, error) {
-	var asked [3]pending[told]
+func (s *Server) askWatermarks(b *guard.Budget, names []name) ([]told, error) {
+	var asked [3]guard.Call[told]
 	for i, n := range names {
-		asked[i] = start(b, s.guard, mayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
+		asked[i] = guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
 	}
 	marks := make([]told, len(names))
 	var errs error
 	for i := range names {
 		var err error
-		marks[i], err = asked[i].wait(b)
+		marks[i], err = asked[i].Wait(b)
 		errs = errors.Join(errs, err)
 	}
 	return marks, errs
@@ -265,7 +266,7 @@ func (o *offer) credible(r *record) bool {
 // missOf returns the reason that an error stands for.
 func missOf(err error) MissReason {
 	switch {
-	case errors.Is(err, errTimeout):
+	case errors.Is(err, guard.ErrTimeout):
 		return MissStoreTimeout
 	case errors.Is(err, errUnknownKey):
 		return MissUnknownKey

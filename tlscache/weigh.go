@@ -84,16 +84,17 @@ func (h *holding) certificateBytes(b buffers) (n int) {
 }
 
 // maxTicketBytes bounds what a client's ticket keeps from the garbage collector. The chain of a usual server comes to 10 to
-// 30 KB; servers decide about it, and some send what nobody needs.
+// 30 KB; servers decide about it, and some send more than their clients need.
 const maxTicketBytes = maxShared
 
 // unknownLayoutFactor is what a byte of a session's encoding is taken to cost where its certificates
 // cannot be seen. Small certificates take six times their encoding.
 const unknownLayoutFactor = 8
 
-// ownBytes returns what a ticket keeps from the garbage collector, without the certificates that it may share.
+// ownBytes returns what a ticket keeps from the garbage collector, where a pool has it in memory, without the
+// certificates that it may share.
 func (t *ticket) ownBytes(h *holding) int {
-	return allocated(int(unsafe.Sizeof(*t))) + allocated(cap(t.label)) + ownBytes(t.state, h, buffers{})
+	return allocated(int(unsafe.Sizeof(memoryTicket{}))) + allocated(cap(t.label)) + ownBytes(t.state, h, buffers{})
 }
 
 // buffers counts memory that several slices point into once: as crypto/tls parses a certificate, it

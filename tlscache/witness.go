@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // A witness is a note in a Store, one for each secret, that shows that the Store has lost nothing since the note was
@@ -82,13 +84,13 @@ func (s *Server) lookupWitness(ctx context.Context, k *keys) (witness, error) {
 }
 
 // askWitness is lookupWitness within a budget.
-func (s *Server) askWitness(b *budget, k *keys) (witness, error) {
-	return start(b, s.guard, mayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).wait(b)
+func (s *Server) askWitness(b *guard.Budget, k *keys) (witness, error) {
+	return guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).Wait(b)
 }
 
 // attest sees to it that there is a witness in the Store at now, and returns it. An error says that the
 // Store did not answer.
-func (s *Server) attest(b *budget, k *keys, now int64) (witnessRef, error) {
+func (s *Server) attest(b *guard.Budget, k *keys, now int64) (witnessRef, error) {
 	w, err := s.askWitness(b, k)
 	if err != nil {
 		return witnessRef{}, err
@@ -106,9 +108,9 @@ func (s *Server) attest(b *budget, k *keys, now int64) (witnessRef, error) {
 	if err != nil {
 		return witnessRef{}, err
 	}
-	_, err = start(b, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
+	_, err = guard.Start(b, s.guard, guard.NoProbe, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL)
-	}).wait(b)
+	}).Wait(b)
 	if err != nil {
 		return witnessRef{}, err
 	}
@@ -118,7 +120,7 @@ func (s *Server) attest(b *budget, k *keys, now int64) (witnessRef, error) {
 
 // sameWitness returns a witness that stands now in place of one that stood before under another secret, if that stands still:
 // secrets rotate, and the former is dropped some day.
-func (s *Server) sameWitness(b *budget, before, now witnessRef) (witnessRef, error) {
+func (s *Server) sameWitness(b *guard.Budget, before, now witnessRef) (witnessRef, error) {
 	k := s.keyring.find(before.secret)
 	if before.id == (witnessID{}) || k == nil {
 		return now, nil // this process has just begun, or has dropped that secret
@@ -164,10 +166,9 @@ func (s *Server) see(k *keys, f func(seenWitness) seenWitness) (before seenWitne
 	for {
 		last := s.seen.Load()
 		next := seenWitnesses{}
-		for secret, w := range s.standing() {
-			if s.keyring.find(secret) != nil {
-				next[secret] = w
-			}
+		if last != nil {
+			next = maps.Clone(*last)
+			maps.DeleteFunc(next, func(secret uint32, _ seenWitness) bool { return s.keyring.find(secret) == nil })
 		}
 		before = next[k.id]
 		if next[k.id] = f(before); next[k.id] == before || s.seen.CompareAndSwap(last, &next) {
@@ -216,8 +217,8 @@ func (s *Server) attestSometimes(k *keys, now int64) {
 		return // another does
 	}
 	go func() {
-		b := grant(unhurried)
-		defer b.end()
+		b := guard.Grant(unhurried)
+		defer b.End()
 		_, _ = s.attest(b, k, now)
 	}()
 }

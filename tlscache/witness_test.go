@@ -4,13 +4,15 @@ import (
 	"crypto/tls"
 	"testing"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // attested makes sure that there is a witness, and that the next handles do not look for it.
 func (s *Server) attested(t testing.TB) witnessRef {
 	t.Helper()
-	b := grant(time.Minute)
-	defer b.end()
+	b := guard.Grant(time.Minute)
+	defer b.End()
 	id, err := s.attest(b, s.keyring.active(), s.keyring.clock.read().wall)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // anonymousSlices is into how many partial keys the sessions of one server name are spread that have
@@ -240,19 +241,19 @@ func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Dura
 	if err != nil {
 		return err
 	}
-	b := grant(s.cfg.Budget / 2)
-	defer b.end()
-	stored := start(b, s.guard, mayProbe, func(ctx context.Context) (struct{}, error) {
+	b := guard.Grant(s.cfg.Budget / 2)
+	defer b.End()
+	stored := guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.Update(ctx, key, sealed, ttl)
 	})
 	if confirmed {
 		s.attestSometimes(k, s.keyring.clock.read().wall)
 	} else if oldest, full := s.places.add(key, s.cfg.MaxUnconfirmed); full {
-		_, _ = start(b, s.guard, noProbe, func(ctx context.Context) (struct{}, error) {
+		_, _ = guard.Start(b, s.guard, guard.NoProbe, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, s.store.Delete(ctx, oldest)
-		}).wait(b)
+		}).Wait(b)
 	}
-	_, err = stored.wait(b)
+	_, err = stored.Wait(b)
 	return err
 }
 

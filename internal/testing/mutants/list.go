@@ -26,7 +26,7 @@ func (m mutant) dir() string { return m.file[:strings.LastIndex(m.file, "/")] }
 
 var (
 	nameFormat = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|internal/buckets|internal/eviction|session|session/sessiontest|tlscache)/\w+\.go$`)
+	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|internal/buckets|internal/eviction|session|session/sessiontest|tlscache|tlscache/internal/guard)/\w+\.go$`)
 )
 
 //go:embed faults/*.txt

@@ -30,6 +30,8 @@ var users = map[string][]string{
 	"fastcache":         {"fuzz"},
 	"session":           {"session/sessiontest", "tlscache"},
 	"tlscache":          {"fuzz"},
+
+	"tlscache/internal/guard": {"tlscache"},
 }
 
 // steps returns the tests that a mutant must fail, those first that are likely to: the ones

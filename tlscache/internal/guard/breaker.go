@@ -1,4 +1,4 @@
-package tlscache
+package guard
 
 import (
 	"math/rand/v2"

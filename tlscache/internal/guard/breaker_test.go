@@ -1,4 +1,4 @@
-package tlscache
+package guard
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ func TestBreakerOpensOnMostlyFailuresAndClosesAfterAProbe(t *testing.T) {
 	var b breaker
 	now := time.Now()
 	call := func(good bool) (allowed bool) {
-		v := b.allow(now, mayProbe)
+		v := b.allow(now, MayProbe)
 		if v != refuse {
 			b.report(now, v == letProbe, good, 0)
 		}
@@ -30,13 +30,13 @@ func TestBreakerOpensOnMostlyFailuresAndClosesAfterAProbe(t *testing.T) {
 		t.Fatal("want one probe after the pause, and none after it failed")
 	}
 	now = now.Add(2 * breakerPause)
-	if v := b.allow(now, noProbe); v != refuse {
+	if v := b.allow(now, NoProbe); v != refuse {
 		t.Fatalf("allow = %v of a call that may not probe; want it refused", v)
 	}
-	if v := b.allow(now, mayProbe); v != letProbe {
+	if v := b.allow(now, MayProbe); v != letProbe {
 		t.Fatalf("allow = %v after another pause; want a probe", v)
 	}
-	if b.allow(now, mayProbe) != refuse {
+	if b.allow(now, MayProbe) != refuse {
 		t.Fatal("a second call was allowed while a probe was under way")
 	}
 	b.report(now, false, true, 0) // one that began before the breaker opened
@@ -65,5 +65,24 @@ func TestBreakerStaysClosedWhileAtLeastHalfSucceeds(t *testing.T) {
 	}
 	if b.isOpen() {
 		t.Errorf("open though there were fewer than %d calls a second", breakerCalls)
+	}
+}
+
+// A call that was given up on returns: the Store may work again, so it is not left alone for the rest of a long pause.
+func TestALateAnswerShortensALongPause(t *testing.T) {
+	b, now := breaker{patience: 1}, time.Now()
+	b.trip(now)
+	now = now.Add(2 * breakerPause)
+	if v := b.allow(now, MayProbe); v != letProbe {
+		t.Fatalf("allow = %v after a pause; want a probe", v)
+	}
+	b.report(now, true, false, 1)
+	now = now.Add(2 * breakerPause)
+	if v := b.allow(now, MayProbe); v != refuse {
+		t.Fatalf("allow = %v soon after a probe that was not answered; want it refused", v)
+	}
+	b.hurry(now)
+	if v := b.allow(now.Add(breakerPause), MayProbe); v != letProbe {
+		t.Fatalf("allow = %v once a stranded call has returned; want a probe", v)
 	}
 }

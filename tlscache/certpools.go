@@ -13,24 +13,24 @@ import (
 	"sync/atomic"
 )
 
-// maxPools bounds the pools that a poolRegistry remembers, maxPoolCerts the certificates in them: some
+// maxPools bounds the pools that certPools remember, maxPoolCerts the certificates in them: some
 // 10 MB where a program has tenants by the thousand, or makes a new pool for each connection.
 const (
 	maxPools     = 4096
 	maxPoolCerts = 64 << 10
 )
 
-// A poolRegistry numbers certificate pools within a process, equal ones alike. It forgets those that were
+// certPools number certificate pools within a process, equal ones alike. They forget the pools that were
 // not seen for longest; one that comes back then has a new number, and the sessions of the old one do
-// not resume. No number is ever given to another pool. The zero value is ready; it is safe for
+// not resume. No number is ever given to another pool. The zero value is ready, and safe for
 // concurrent use.
-type poolRegistry struct {
+type certPools struct {
 	began atomic.Uint64 // registrations so far: the time by which pools are old
 	mu    struct {
 		sync.RWMutex // never held over CertPool.Equal but of a few pools with the same subjects
 		byAddress    map[uintptr]*numbered
 		bySum        map[poolSum][]*numbered
-		queue        list.List // of *numbered; who was seen since he was queued is queued again
+		queue        list.List // of *numbered; one that was seen since it was queued is queued again
 		certs        int
 		next         uint64
 	}
@@ -45,7 +45,7 @@ type poolSum struct {
 // A numbered is a pool that has a number.
 type numbered struct {
 	number uint64
-	pool   *x509.CertPool // a copy, for the caller may add to his
+	pool   *x509.CertPool // a copy, for the caller may add to its own
 	sum    poolSum
 	seen   atomic.Uint64 // the registrations before it was last seen
 	queued uint64        // the same, when it was queued
@@ -56,7 +56,7 @@ type numbered struct {
 }
 
 // number returns the number of a pool, from 1; 0 is nil, the system's roots.
-func (r *poolRegistry) number(pool *x509.CertPool) uint64 {
+func (r *certPools) number(pool *x509.CertPool) uint64 {
 	if pool == nil {
 		return 0
 	}
@@ -140,7 +140,7 @@ func sumOf(pool *x509.CertPool) (s poolSum) {
 var poolSeed = maphash.MakeSeed()
 
 // placeLocked sets where to find a pool.
-func (r *poolRegistry) placeLocked(n *numbered, address uintptr) {
+func (r *certPools) placeLocked(n *numbered, address uintptr) {
 	if r.mu.byAddress[n.address] == n {
 		delete(r.mu.byAddress, n.address)
 	}
@@ -148,7 +148,7 @@ func (r *poolRegistry) placeLocked(n *numbered, address uintptr) {
 	r.mu.byAddress[address] = n
 }
 
-func (r *poolRegistry) registerLocked(pool *x509.CertPool, sum poolSum, address uintptr) uint64 {
+func (r *certPools) registerLocked(pool *x509.CertPool, sum poolSum, address uintptr) uint64 {
 	if r.mu.bySum == nil {
 		r.mu.byAddress, r.mu.bySum = make(map[uintptr]*numbered), make(map[poolSum][]*numbered)
 	}
@@ -168,7 +168,7 @@ func (r *poolRegistry) registerLocked(pool *x509.CertPool, sum poolSum, address 
 
 // forgetLocked forgets the pool that was queued first and not seen since. Each is looked at once at most,
 // since none is seen while the lock is held but through its address, at the present time.
-func (r *poolRegistry) forgetLocked() {
+func (r *certPools) forgetLocked() {
 	for looked := r.mu.queue.Len(); ; looked-- {
 		first := r.mu.queue.Front()
 		n := first.Value.(*numbered)
@@ -183,7 +183,7 @@ func (r *poolRegistry) forgetLocked() {
 	}
 }
 
-func (r *poolRegistry) dropLocked(n *numbered) {
+func (r *certPools) dropLocked(n *numbered) {
 	r.mu.certs -= n.sum.certs
 	if r.mu.byAddress[n.address] == n {
 		delete(r.mu.byAddress, n.address)

@@ -1,4 +1,4 @@
-package tlscache
+package guard
 
 import (
 	"context"
@@ -19,14 +19,15 @@ const (
 	starvation = time.Second
 )
 
-// A budget is how long somebody may still wait for a Store, call by call. The clock on the wall does not tell: on a busy
-// machine an answer that is there at once comes as late as the call's goroutine, the Store's own and the one that
-// waits get a processor. So a wait is cut into slices, and of each counts no more than its length: if the waiting
-// goroutine wakes later, then because others were before it, and the Store's had to wait as well. Until the call's
-// goroutine runs nothing counts. Where processors are free, and in virtual time, a budget is what the clock says.
+// A Budget is how long a goroutine may still wait for a Store, over all calls that it makes with it. The clock on the
+// wall does not tell: on a busy machine an answer that is there at once comes as late as the call's goroutine, the
+// Store's own and the one that waits get a processor. So a wait is cut into slices, and of each counts no more than its
+// length: if the waiting goroutine wakes later, then because others ran before it, and the Store's had to wait as well.
+// Until the call's goroutine runs nothing counts. Where processors are free, and in virtual time, a budget is what the
+// clock says; where they are scarce, a wait ends at most a second after that.
 //
-// It belongs to one goroutine, which ends it.
-type budget struct {
+// It belongs to one goroutine, which ends it with End.
+type Budget struct {
 	left time.Duration
 
 	// ctx is the context of the calls: done once nothing waits for them. Its deadline, which lies later, is for Stores
@@ -35,15 +36,19 @@ type budget struct {
 	end context.CancelFunc
 }
 
-func grant(allowed time.Duration) *budget {
+// Grant returns a Budget of which nothing is spent.
+func Grant(allowed time.Duration) *Budget {
 	allowed = min(allowed, math.MaxInt64-starvation)
-	b := &budget{left: allowed}
+	b := &Budget{left: allowed}
 	b.ctx, b.end = context.WithTimeout(context.Background(), allowed+starvation)
 	return b
 }
 
+// End ends the calls that were made with the budget, as far as their Store heeds its context.
+func (b *Budget) End() { b.end() }
+
 // await returns the answer, not ok once the budget is spent. Begun says whether the call's goroutine has begun to run.
-func await[T any](b *budget, answers <-chan T, begun func() bool) (v T, ok bool) {
+func await[T any](b *Budget, answers <-chan T, begun func() bool) (v T, ok bool) {
 	select {
 	case v = <-answers:
 		return v, true
@@ -67,7 +72,7 @@ func await[T any](b *budget, answers <-chan T, begun func() bool) (v T, ok bool)
 		timer.Reset(min(slice, b.left))
 	}
 	b.left = 0
-	runtime.Gosched() // whoever brings the answer may stand in line already
+	runtime.Gosched() // the goroutine that brings the answer may wait for a processor already
 	select {
 	case v = <-answers:
 		return v, true
@@ -77,4 +82,4 @@ func await[T any](b *budget, answers <-chan T, begun func() bool) (v T, ok bool)
 }
 
 // count takes what was waited from the budget, of which slice was meant.
-func (b *budget) count(waited, slice time.Duration) { b.left -= min(waited, slice) }
+func (b *Budget) count(waited, slice time.Duration) { b.left -= min(waited, slice) }
