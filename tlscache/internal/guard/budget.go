@@ -15,7 +15,7 @@ const (
 	// minSlice is about what a timer is late on a machine with nothing else to do.
 	minSlice = 100 * time.Microsecond
 
-	// starvation is the most that a wait takes beyond its budget where processors are scarce.
+	// starvation is the most that all waits together take beyond their budget where processors are scarce.
 	starvation = time.Second
 )
 
@@ -24,11 +24,12 @@ const (
 // Store's own and the one that waits get a processor. So a wait is cut into slices, and of each counts no more than its
 // length: if the waiting goroutine wakes later, then because others ran before it, and the Store's had to wait as well.
 // Until the call's goroutine runs nothing counts. Where processors are free, and in virtual time, a budget is what the
-// clock says; where they are scarce, a wait ends at most a second after that.
+// clock says; where they are scarce, all waits of a budget together take at most a second more.
 //
 // It belongs to one goroutine, which ends it with End.
 type Budget struct {
-	left time.Duration
+	left   time.Duration
+	beyond time.Duration // how long waits may take still that do not count
 
 	// ctx is the context of the calls: done once nothing waits for them. Its deadline, which lies later, is for Stores
 	// that heed nothing else.
@@ -39,7 +40,7 @@ type Budget struct {
 // Grant returns a Budget of which nothing is spent.
 func Grant(allowed time.Duration) *Budget {
 	allowed = min(allowed, math.MaxInt64-starvation)
-	b := &Budget{left: allowed}
+	b := &Budget{left: allowed, beyond: starvation}
 	b.ctx, b.end = context.WithTimeout(context.Background(), allowed+starvation)
 	return b
 }
@@ -55,7 +56,10 @@ func await[T any](b *Budget, answers <-chan T, begun func() bool) (v T, ok bool)
 	default:
 	}
 	slice, now := min(b.left, max(b.left/budgetSlices, minSlice)), time.Now()
-	end := now.Add(b.left + starvation)
+	end := now.Add(b.left + b.beyond)
+	defer func(begin time.Time, left time.Duration) {
+		b.beyond -= max(0, time.Since(begin)-(left-b.left))
+	}(now, b.left)
 	timer := time.NewTimer(slice)
 	defer timer.Stop()
 	for b.left > 0 && now.Before(end) {

@@ -80,6 +80,25 @@ func TestABudgetCountsNoTimeInLine(t *testing.T) {
 	}
 }
 
+// A handshake makes several calls with one budget.
+func TestTheTimeInLineOfAllCallsTogetherIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const allowed = 4 * time.Millisecond
+		b, begin := Grant(allowed), time.Now()
+		defer b.End()
+		for range 10 {
+			answers := make(chan int, 1)
+			time.AfterFunc(300*time.Millisecond, func() { answers <- 1 })
+			if _, ok := await(b, answers, func() bool { return false }); !ok {
+				break
+			}
+		}
+		if took := time.Since(begin); took > allowed+starvation {
+			t.Errorf("calls that begin to run 300ms late, in line for a processor, took %v; want %v at most", took, allowed+starvation)
+		}
+	})
+}
+
 func TestAnEndlessBudgetIsLong(t *testing.T) {
 	b := Grant(math.MaxInt64)
 	defer b.End()
