@@ -1,47 +1,9 @@
 package fastcache
 
 import (
-	"time"
-
 	"github.com/sessioncache/sessioncache/index"
 	"github.com/sessioncache/sessioncache/internal/eviction"
 )
-
-// scanExpired bounds how many sessions of the current tick, or of a group at its quota, are
-// looked at for one that is over already. The timer removes those within a tick anyway.
-const scanExpired = 64
-
-// expiredLocked removes one session that is over and returns its room: expired residents
-// go before any eviction.
-func (s *shard[V]) expiredLocked(c *Cache[V], now int64) (room, bool) {
-	if s.mu.wheel == nil || s.next.Load() > startOf(tickOf(now)+1) {
-		return room{}, false // nothing expires within this tick; the wheel need not say so
-	}
-	if room, ok := s.dueLocked(c, now); ok {
-		return room, true
-	}
-	if n := s.overThisTickLocked(now); n != nil {
-		room, _ := s.removeLocked(c, n, Expired, now)
-		return room, true
-	}
-	return room{}, false
-}
-
-// overThisTickLocked returns a session that expired within the current tick, which the
-// wheel hands out at its end, or nil.
-func (s *shard[V]) overThisTickLocked(now int64) *node[V] {
-	s.cancelLocked()
-	looked := 0
-	for slot := range s.mu.wheel.Upcoming() {
-		if n := s.nodeLocked(slot); settle(n, now) {
-			return n
-		}
-		if looked++; looked == scanExpired {
-			break
-		}
-	}
-	return nil
-}
 
 // evictLocked removes the session that the eviction policy chooses, but never except, and
 // returns its room.
@@ -60,29 +22,6 @@ func (s *shard[V]) evictLocked(c *Cache[V], now int64, except *node[V]) (room, b
 	// Not ended by us: TakeNewest has killed it, and its room serves as well.
 	room, _ := s.removeLocked(c, s.nodeLocked(slot), Evicted, now)
 	return room, true
-}
-
-// overdue reports whether the timer should have run: sessions of other shards may be over.
-func (c *Cache[V]) overdue(now int64) bool {
-	return len(c.shards) > 1 && int64(c.alarm.horizon.Load()) < after(now, time.Duration(slack))
-}
-
-// sweepOne removes one expired session of any shard and returns its room; false if there is
-// no such session.
-func (c *Cache[V]) sweepOne() (room, bool) {
-	for i := range c.shards {
-		s := &c.shards[i]
-		for s.next.Load() <= c.now() { // until nothing is due, however many must be filed again
-			s.mu.Lock()
-			room, ok := s.dueLocked(c, c.now())
-			s.publishNextLocked()
-			c.unlock(s)
-			if ok {
-				return room, true
-			}
-		}
-	}
-	return room{}, false
 }
 
 // quotaLocked makes the oldest session of a full partial key give way to a newcomer, which

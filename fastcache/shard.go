@@ -17,10 +17,6 @@ const (
 	// smallShard is how many slots an empty shard keeps, so that a cache that hovers around
 	// one session does not allocate each time.
 	smallShard = 16
-
-	// wheelReach is an instant, 18 years after birth, up to which the wheel needs no attention
-	// before a deadline. What is due later it files again in between.
-	wheelReach = timerwheel.Tick(1 << 35)
 )
 
 // A shard holds the sessions whose digests share their top bits. Lookup reads its table
@@ -184,80 +180,6 @@ func (c *Cache[V]) end(n *node[V], reason Reason, now int64) bool {
 	return ended
 }
 
-// expireLocked removes sessions that are over, up to a batch. The wheel tells which may be.
-func (s *shard[V]) expireLocked(c *Cache[V], now int64) {
-	for i := 0; ; i++ {
-		if i%foresight == 0 {
-			s.foreseeLocked(c, now)
-		}
-		room, ok := s.dueLocked(c, now)
-		if !ok {
-			return
-		}
-		c.giveBack(room)
-	}
-}
-
-// foresight is for how many sessions foreseeLocked loads.
-const foresight = 32
-
-// foreseeLocked loads what the removal of the sessions that are due next needs from memory. In a
-// large cache it is in no cache of the processor's, and each session's bucket, node and group would
-// be waited for one after the other; here the sessions' wait together.
-func (s *shard[V]) foreseeLocked(c *Cache[V], now int64) {
-	if s.mu.wheel == nil {
-		return
-	}
-	s.cancelLocked()
-	s.mu.wheel.Advance(tickOf(now))
-	var slots [foresight]uint32
-	var nodes [foresight]*node[V]
-	due := nodes[:s.mu.wheel.Peek(slots[:])]
-	for i := range due {
-		due[i] = s.nodeLocked(slots[i])
-	}
-	for _, n := range due {
-		n.Item.until.Load()
-	}
-	if c.index == nil {
-		return
-	}
-	for _, n := range due {
-		n.Group().Newest()
-	}
-}
-
-// dueLocked removes one session that the wheel says is over and returns its room; false if
-// there is none, or the batch is used up. It needs a clock reading made under the lock: by
-// an older one a session could be due for the wheel and not for us.
-func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
-	m := &s.mu
-	if m.wheel == nil {
-		return room{}, false
-	}
-	s.cancelLocked()
-	m.wheel.Advance(tickOf(now))
-	const limit = batchSessions - 2 // leaves one for overThisTickLocked, one for the session to be stored
-	for m.work < limit {
-		budget := limit - m.work
-		before := budget
-		slot, ok := m.wheel.DueWithin(&budget)
-		m.work += before - budget // what it filed again is work, too
-		if !ok {
-			break
-		}
-		n := s.nodeLocked(slot)
-		if !settle(n, now) { // a Lookup has moved the idle deadline
-			m.wheel.Schedule(slot, dueTick(n.Item.until.Load()))
-			continue
-		}
-		m.work-- // removeLocked counts this one
-		room, _ := s.removeLocked(c, n, Expired, now)
-		return room, true
-	}
-	return room{}, false
-}
-
 // spentLocked reports whether the batch has no work left for another eviction.
 func (s *shard[V]) spentLocked() bool { return s.mu.work+eviction.MaxExamined+3 > batchSessions }
 
@@ -273,59 +195,4 @@ func slotOf[V any](n *node[V]) uint32 {
 func (s *shard[V]) residesLocked(n *node[V]) bool {
 	slot := n.Item.slot
 	return int(slot) < len(s.mu.place) && s.nodeLocked(slot) == n
-}
-
-// nextLocked returns the instant at which the wheel wants attention, or never.
-func (s *shard[V]) nextLocked() int64 {
-	s.cancelLocked()
-	if s.mu.wheel != nil {
-		if at, ok := s.mu.wheel.Next(); ok {
-			return startOf(at)
-		}
-	}
-	return never
-}
-
-// publishNextLocked stores the wheel's next instant, exactly.
-func (s *shard[V]) publishNextLocked() { s.next.Store(s.nextLocked()) }
-
-// A loose slot is one whose session is gone and which the wheel still has: most often the
-// session for which it made room takes the slot over, with a later deadline, and need not be
-// filed anew. Whoever asks the wheel, or releases the lock, cancels it first.
-type loose struct {
-	slot  uint32
-	until int64 // the wheel has it no later
-}
-
-// cancelLocked makes the wheel forget the loose slot.
-func (s *shard[V]) cancelLocked() {
-	if slot := s.mu.loose.slot; slot != noSlot {
-		s.mu.loose.slot = noSlot
-		s.mu.wheel.Cancel(slot)
-	}
-}
-
-// scheduleLocked files a slot under its entry's deadline and returns when the wheel wants
-// attention for it, which the caller passes to wakeBy once the lock is released.
-func (s *shard[V]) scheduleLocked(slot uint32, until int64) int64 {
-	tick := dueTick(until)
-	s.mu.wheel.Schedule(slot, tick)
-	due := startOf(tick)
-	if tick > wheelReach {
-		due = s.nextLocked()
-	}
-	if due < s.next.Load() {
-		s.next.Store(due)
-	}
-	return due
-}
-
-// rescheduleLocked is scheduleLocked for a slot that was filed for a deadline before. If the new
-// one is no earlier it leaves the slot where it is: the wheel will hand it out too soon,
-// and dueLocked files it again, once in a lifetime and not at each Update.
-func (s *shard[V]) rescheduleLocked(slot uint32, old, until int64) int64 {
-	if old <= 0 || until < old {
-		return s.scheduleLocked(slot, until)
-	}
-	return s.next.Load()
 }

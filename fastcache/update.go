@@ -134,16 +134,6 @@ func (c *Cache[V]) update(key Key, value V, ttl time.Duration, onProbation bool)
 	return c.store(&u)
 }
 
-// setDeadline sets the deadlines of an unpublished node.
-func (c *Cache[V]) setDeadline(n *node[V], now int64, ttl time.Duration) {
-	until := after(now, ttl)
-	if c.cfg.IdleTTL > 0 {
-		extraOf(n).deadline = until
-		until = min(until, after(now, c.cfg.IdleTTL))
-	}
-	n.Item.setUntil(until)
-}
-
 // store tries until the session is stored: most often once, under one lock.
 func (c *Cache[V]) store(u *update[V]) error {
 	s := c.shardOf(u.digest)
