@@ -312,18 +312,6 @@ func (c *Cache[V]) Peek(key Key) (Entry[V], bool) {
 	return Entry[V]{}, false
 }
 
-// entryOf returns a node's entry if it is alive now.
-func (c *Cache[V]) entryOf(n *node[V]) (Entry[V], bool) {
-	wall := time.Now()
-	now := int64(wall.Sub(c.birth))
-	until := n.Item.until.Load()
-	if until <= now || revoked(n) {
-		return Entry[V]{}, false
-	}
-	// From the present wall time, so that a step of the clock since birth does not count.
-	return Entry[V]{keyOf(n), n.Item.value, wall.Add(time.Duration(until - now))}, true
-}
-
 // Size returns the number of sessions: OTP's size/1. It costs one load. It may count
 // sessions that expired a tick (16.8 ms) ago or are on their way in or out.
 func (c *Cache[V]) Size() int { return int(c.places.Load()) }

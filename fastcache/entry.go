@@ -3,6 +3,7 @@ package fastcache
 import (
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/sessioncache/sessioncache/index"
@@ -264,3 +265,22 @@ func (e *entry[V]) inheritUses(old *entry[V]) {
 // costs an Update as much as a mutex, and publishing the entry orders these as well.
 func (e *entry[V]) setUntil(until int64) { *(*int64)(unsafe.Pointer(&e.until)) = until }
 func (e *entry[V]) setMeta(meta uint32)  { *(*uint32)(unsafe.Pointer(&e.meta)) = meta }
+
+// An Entry is one session as Peek and Entries show it.
+type Entry[V any] struct {
+	Key     Key       // aliases the cache's memory
+	Value   V         // the value of the Update
+	Expires time.Time // the first instant at which no Lookup returns it
+}
+
+// entryOf returns a node's entry if it is alive now.
+func (c *Cache[V]) entryOf(n *node[V]) (Entry[V], bool) {
+	wall := time.Now()
+	now := int64(wall.Sub(c.birth))
+	until := n.Item.until.Load()
+	if until <= now || revoked(n) {
+		return Entry[V]{}, false
+	}
+	// From the present wall time, so that a step of the clock since birth does not count.
+	return Entry[V]{keyOf(n), n.Item.value, wall.Add(time.Duration(until - now))}, true
+}

@@ -5,6 +5,24 @@ import (
 	"github.com/sessioncache/sessioncache/internal/eviction"
 )
 
+// evictForLocked evicts a session of this shard, but never except, to make room for the
+// newcomer. False says that the shard has none; or, unless anyGoes, that it has none on probation
+// while other shards have, or may have.
+func (s *shard[V]) evictForLocked(c *Cache[V], u *update[V], except *node[V], anyGoes bool) (room, bool) {
+	if !anyGoes && c.probationFirst(u) {
+		spared := slotOf(except)
+		if s.mu.policy.OldestSpent(spared) == noSlot {
+			slot := s.mu.probation.Oldest(spared)
+			if slot == noSlot {
+				return room{}, false
+			}
+			room, _ := s.removeLocked(c, s.nodeLocked(slot), Evicted, u.now)
+			return room, true
+		}
+	}
+	return s.evictLocked(c, u.now, except)
+}
+
 // evictLocked removes the session that the eviction policy chooses, but never except, and
 // returns its room.
 func (s *shard[V]) evictLocked(c *Cache[V], now int64, except *node[V]) (room, bool) {

@@ -220,17 +220,3 @@ func (c *Cache[V]) removeMatching(reason Reason, match func(*node[V]) bool) int 
 	}
 	return count
 }
-
-// A batch holds the nodes of a run of slots, nil for free ones.
-type batch[V any] [batchSessions]*node[V]
-
-// fillLocked copies the nodes of the slots from a given one on. It returns how many slots
-// that were, and whether there are more.
-func (b *batch[V]) fillLocked(s *shard[V], from int) (slots int, more bool) {
-	all := len(s.mu.place)
-	to := min(from+batchSessions, all)
-	for slot := from; slot < to; slot++ {
-		b[slot-from] = s.nodeLocked(uint32(slot))
-	}
-	return max(to-from, 0), to < all
-}

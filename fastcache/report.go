@@ -2,6 +2,13 @@ package fastcache
 
 import "runtime"
 
+// A Removal is what OnRemove is told of one session that left the cache.
+type Removal[V any] struct {
+	Key    Key    // aliases the removed entry's memory
+	Value  V      // the value of the Update
+	Reason Reason // why it left
+}
+
 // reportLocked counts a removal and queues it for OnRemove. It is called by whoever takes
 // the node out of its slot, so exactly once.
 func (s *shard[V]) reportLocked(c *Cache[V], n *node[V], reason Reason) {
@@ -11,24 +18,6 @@ func (s *shard[V]) reportLocked(c *Cache[V], n *node[V], reason Reason) {
 	}
 	s.undelivered.Add(1)
 	s.mu.reports = append(s.mu.reports, Removal[V]{keyOf(n), n.Item.value, reason})
-}
-
-// unlock releases a shard and sees to it that what was reported under the lock is
-// delivered.
-func (c *Cache[V]) unlock(s *shard[V]) {
-	s.cancelLocked()
-	s.walkLocked(c)
-	s.mu.maxWork = max(s.mu.maxWork, s.mu.work)
-	s.mu.work = 0
-	deliver := len(s.mu.reports) > 0 && !s.mu.delivering
-	if deliver {
-		s.mu.delivering = true
-	}
-	s.mu.Unlock()
-	if deliver {
-		// A goroutine of its own, so that a slow OnRemove never delays our caller.
-		go c.deliver(s, nil)
-	}
 }
 
 // deliver calls OnRemove for the given reports and then for those that are queued, until

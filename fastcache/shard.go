@@ -196,3 +196,35 @@ func (s *shard[V]) residesLocked(n *node[V]) bool {
 	slot := n.Item.slot
 	return int(slot) < len(s.mu.place) && s.nodeLocked(slot) == n
 }
+
+// A batch holds the nodes of a run of slots, nil for free ones.
+type batch[V any] [batchSessions]*node[V]
+
+// fillLocked copies the nodes of the slots from a given one on. It returns how many slots
+// that were, and whether there are more.
+func (b *batch[V]) fillLocked(s *shard[V], from int) (slots int, more bool) {
+	all := len(s.mu.place)
+	to := min(from+batchSessions, all)
+	for slot := from; slot < to; slot++ {
+		b[slot-from] = s.nodeLocked(uint32(slot))
+	}
+	return max(to-from, 0), to < all
+}
+
+// unlock releases a shard and sees to it that what was reported under the lock is
+// delivered.
+func (c *Cache[V]) unlock(s *shard[V]) {
+	s.cancelLocked()
+	s.walkLocked(c)
+	s.mu.maxWork = max(s.mu.maxWork, s.mu.work)
+	s.mu.work = 0
+	deliver := len(s.mu.reports) > 0 && !s.mu.delivering
+	if deliver {
+		s.mu.delivering = true
+	}
+	s.mu.Unlock()
+	if deliver {
+		// A goroutine of its own, so that a slow OnRemove never delays our caller.
+		go c.deliver(s, nil)
+	}
+}
