@@ -43,7 +43,7 @@ func TestPromise9OneHoldOfTheLockDoesOneBatchOfWork(t *testing.T) {
 				for ; gone < tt.due && holds < 100; holds++ {
 					s.mu.Lock()
 					before := s.mu.resident
-					s.expireLocked(c, c.now())
+					s.expireBatchLocked(c, c.now())
 					ended, work := before-s.mu.resident, s.mu.work
 					c.unlock(s)
 					gone += ended
@@ -81,7 +81,7 @@ func TestPromise5LooksForTheExpiredOfThisTickWithinLimits(t *testing.T) {
 			time.Sleep(soon)
 			s := &c.shards[0]
 			s.mu.Lock()
-			n := s.overThisTickLocked(c.now())
+			n := s.findOverLocked(c.now())
 			s.mu.Unlock()
 			if found := n != nil; found != want {
 				t.Errorf("among %d that are not over, the one that is was found: %v; want %v", 2*others, found, want)
@@ -202,7 +202,7 @@ func TestPromise9HoldsCountWhatTheyDo(t *testing.T) {
 		}
 	}
 	s.mu.Lock()
-	gave, ok := s.evictLocked(c, c.now(), nil)
+	gave, ok := s.evictByHandLocked(c, c.now(), nil)
 	looked := 0 // at those that are left
 	for slot := range s.mu.place {
 		if n := s.nodeLocked(uint32(slot)); n != nil && n.Item.meta.Load()&useMask == 0 {
@@ -230,7 +230,7 @@ func TestPromise9NoEvictionExceedsTheBatch(t *testing.T) {
 	for work := range batchSessions + 1 {
 		s.mu.work = work
 		fits := work+one+2 <= batchSessions // beside one that is over, and the one that is stored
-		if begins := !s.spentLocked(); begins != fits {
+		if begins := !s.batchUsedUpLocked(); begins != fits {
 			t.Errorf("after work on %d of %d sessions an eviction of %d begins: %v; want %v", work, batchSessions, one, begins, fits)
 		}
 	}

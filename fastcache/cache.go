@@ -207,7 +207,7 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 		return c.lookupSlow(digest, key)
 	}
 	if meta&useMask < maxUse {
-		n.Item.meta.Store(meta + 1) // as used does
+		n.Item.meta.Store(meta + 1) // as noteUse does
 	}
 	return n.Item.value, true
 }
@@ -265,7 +265,7 @@ func (c *Cache[V]) use(n *node[V]) bool {
 	if revoked(n) {
 		return false
 	}
-	e.used()
+	e.noteUse()
 	return true
 }
 

@@ -36,14 +36,14 @@ const (
 // its bucket, and takes over its room. What has expired goes first.
 func (s *shard[V]) uncrowdLocked(c *Cache[V], u *update[V]) outcome {
 	for {
-		slot := s.crowdedLocked(c, uint32(u.digest))
+		slot := s.crowdVictimLocked(c, uint32(u.digest))
 		if slot == noSlot {
-			return stored
+			return goOn
 		}
-		if s.spentLocked() {
+		if s.batchUsedUpLocked() {
 			return again
 		}
-		more, ok := s.expiredLocked(c, u.now)
+		more, ok := s.expireOneLocked(c, u.now)
 		if !ok {
 			more, _ = s.removeLocked(c, s.nodeLocked(slot), Crowded, u.now)
 		}
@@ -51,9 +51,9 @@ func (s *shard[V]) uncrowdLocked(c *Cache[V], u *update[V]) outcome {
 	}
 }
 
-// crowdedLocked returns the slot of the session that must go before one with a hash that is not there
+// crowdVictimLocked returns the slot of the session that must go before one with a hash that is not there
 // yet is stored; noSlot if none must.
-func (s *shard[V]) crowdedLocked(c *Cache[V], hash uint32) uint32 {
+func (s *shard[V]) crowdVictimLocked(c *Cache[V], hash uint32) uint32 {
 	if c.maxCrowd == 0 {
 		return noSlot
 	}

@@ -40,10 +40,10 @@ type node[V any] = index.Node[entry[V]]
 // the uses, so Lookup may read it without synchronization; Update publishes a new entry
 // instead of editing this one.
 type entry[V any] struct {
-	// until is deadline and state in one: positive, the entry is alive until that many
-	// nanoseconds after the cache's birth; else it is gone, and this is minus the Reason.
-	// It becomes gone once, by compare-and-swap, and stays so. A replaced entry is never
-	// marked gone: nothing refers to it but readers that found it before.
+	// until is deadline and state in one. If it is positive, the entry is alive until that many
+	// nanoseconds after the cache's birth. Otherwise the entry has been killed, and this is minus the Reason.
+	// It is killed once, by compare-and-swap, and stays so: end.go has the words for how a session ends. A replaced entry
+	// is never killed: only readers that found it before still refer to it.
 	until atomic.Int64
 
 	value V
@@ -173,81 +173,16 @@ func hasKey[V any](n *node[V], key Key) bool {
 	return idOf(n) == key.ID && partialOf(n) == key.Partial
 }
 
-// revoked reports whether DeletePartial took the node's group away. Once true, it stays.
-func revoked[V any](n *node[V]) bool {
-	g := n.Group()
-	return g != nil && g.Revoked()
-}
-
-// aliveAt reports whether the session can be returned at an instant.
-func aliveAt[V any](n *node[V], now int64) bool {
-	return n.Item.until.Load() > now && !revoked(n)
-}
-
-// kill marks the node gone for a reason and returns true, or false if it was gone already.
-// What was over before the caller came keeps its own reason, and is not the caller's.
-func kill[V any](n *node[V], reason Reason, now int64) bool {
-	for {
-		u := n.Item.until.Load()
-		if u <= 0 {
-			return false
-		}
-		why := over(n, u, now)
-		if why == 0 {
-			why = reason
-		}
-		// linearizes: the session is gone here; a Lookup that loaded until earlier may
-		// still return it.
-		if n.Item.until.CompareAndSwap(u, -int64(why)) {
-			return why == reason
-		}
-		// A Lookup moved the idle deadline, or another caller killed it.
-	}
-}
-
-// settle reports whether the session is over, and makes that final where only its deadline
-// or its group say so: a Lookup that read the clock in time can move the deadline no more.
-func settle[V any](n *node[V], now int64) bool {
-	for {
-		u := n.Item.until.Load()
-		if u <= 0 {
-			return true
-		}
-		why := over(n, u, now)
-		if why == 0 {
-			return false
-		}
-		if n.Item.until.CompareAndSwap(u, -int64(why)) {
-			return true
-		}
-	}
-}
-
-// over returns why a session with this until is over though nobody has killed it: its
-// deadline has passed, or its group was revoked; 0 if it is not.
-func over[V any](n *node[V], until, now int64) Reason {
-	switch {
-	case until <= now:
-		return Expired
-	case revoked(n):
-		return Revoked
-	}
-	return 0
-}
-
-// removalReason returns why a killed node is gone.
-func removalReason[V any](n *node[V]) Reason { return Reason(-n.Item.until.Load()) }
-
-// used notes a use for the eviction hand. It stores only if that changes the count, so a
+// noteUse notes a use for the eviction hand. It stores only if that changes the count, so a
 // session that is looked up again and again is only read.
-func (e *entry[V]) used() {
+func (e *entry[V]) noteUse() {
 	if meta := e.meta.Load(); meta&useMask < maxUse {
 		e.meta.Store(meta + 1) // two readers may count as one; the hand does not mind
 	}
 }
 
-// harvest takes the uses counted since the last harvest.
-func (e *entry[V]) harvest() uint32 {
+// takeUses takes the uses counted since the last takeUses.
+func (e *entry[V]) takeUses() uint32 {
 	meta := e.meta.Load()
 	uses := meta & useMask
 	if uses != 0 {

@@ -38,7 +38,7 @@ const (
 	// looked at for one that is over already. The timer removes those within a tick anyway.
 	scanExpired = 64
 
-	// foresight is for how many sessions foreseeLocked loads.
+	// foresight is for how many sessions prefetchDueLocked loads.
 	foresight = 32
 )
 
@@ -165,7 +165,7 @@ func (c *Cache[V]) wake() {
 func (c *Cache[V]) expireShard(s *shard[V]) {
 	for s.next.Load() <= c.now() {
 		s.mu.Lock()
-		s.expireLocked(c, c.now())
+		s.expireBatchLocked(c, c.now())
 		s.publishNextLocked()
 		c.unlock(s)
 	}
@@ -185,13 +185,13 @@ func (c *Cache[V]) stopTimer() {
 	}
 }
 
-// expireLocked removes sessions that are over, up to a batch. The wheel tells which may be.
-func (s *shard[V]) expireLocked(c *Cache[V], now int64) {
+// expireBatchLocked removes sessions that are over, up to a batch. The wheel tells which may be.
+func (s *shard[V]) expireBatchLocked(c *Cache[V], now int64) {
 	for i := 0; ; i++ {
 		if i%foresight == 0 {
-			s.foreseeLocked(c, now)
+			s.prefetchDueLocked(c, now)
 		}
-		room, ok := s.dueLocked(c, now)
+		room, ok := s.expireDueLocked(c, now)
 		if !ok {
 			return
 		}
@@ -199,14 +199,14 @@ func (s *shard[V]) expireLocked(c *Cache[V], now int64) {
 	}
 }
 
-// foreseeLocked loads what the removal of the sessions that are due next needs from memory. In a
+// prefetchDueLocked loads what the removal of the sessions that are due next needs from memory. In a
 // large cache it is in no cache of the processor's, and each session's bucket, node and group would
 // be waited for one after the other; here the sessions' wait together.
-func (s *shard[V]) foreseeLocked(c *Cache[V], now int64) {
+func (s *shard[V]) prefetchDueLocked(c *Cache[V], now int64) {
 	if s.mu.wheel == nil {
 		return
 	}
-	s.cancelLocked()
+	s.cancelLooseLocked()
 	s.mu.wheel.Advance(tickOf(now))
 	var slots [foresight]uint32
 	var nodes [foresight]*node[V]
@@ -225,33 +225,32 @@ func (s *shard[V]) foreseeLocked(c *Cache[V], now int64) {
 	}
 }
 
-// expiredLocked removes one session that is over and returns its room: expired residents
+// expireOneLocked removes one session that is over and returns its room: expired residents
 // go before any eviction.
-func (s *shard[V]) expiredLocked(c *Cache[V], now int64) (room, bool) {
+func (s *shard[V]) expireOneLocked(c *Cache[V], now int64) (room, bool) {
 	if s.mu.wheel == nil || s.next.Load() > startOf(tickOf(now)+1) {
 		return room{}, false // nothing expires within this tick; the wheel need not say so
 	}
-	if room, ok := s.dueLocked(c, now); ok {
+	if room, ok := s.expireDueLocked(c, now); ok {
 		return room, true
 	}
-	if n := s.overThisTickLocked(now); n != nil {
-		room, _ := s.removeLocked(c, n, Expired, now)
-		return room, true
+	if n := s.findOverLocked(now); n != nil {
+		return s.removeOverLocked(c, n, now), true
 	}
 	return room{}, false
 }
 
-// dueLocked removes one session that the wheel says is over and returns its room; false if
+// expireDueLocked removes one session that the wheel says is over and returns its room; false if
 // there is none, or the batch is used up. It needs a clock reading made under the lock: by
 // an older one a session could be due for the wheel and not for us.
-func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
+func (s *shard[V]) expireDueLocked(c *Cache[V], now int64) (room, bool) {
 	m := &s.mu
 	if m.wheel == nil {
 		return room{}, false
 	}
-	s.cancelLocked()
+	s.cancelLooseLocked()
 	m.wheel.Advance(tickOf(now))
-	const limit = batchSessions - 2 // leaves one for overThisTickLocked, one for the session to be stored
+	const limit = batchSessions - 2 // leaves one for findOverLocked, one for the session to be stored
 	for m.work < limit {
 		budget := limit - m.work
 		before := budget
@@ -266,16 +265,15 @@ func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
 			continue
 		}
 		m.work-- // removeLocked counts this one
-		room, _ := s.removeLocked(c, n, Expired, now)
-		return room, true
+		return s.removeOverLocked(c, n, now), true
 	}
 	return room{}, false
 }
 
-// overThisTickLocked returns a session that expired within the current tick, which the
+// findOverLocked returns a session that expired within the current tick, which the
 // wheel hands out at its end, or nil.
-func (s *shard[V]) overThisTickLocked(now int64) *node[V] {
-	s.cancelLocked()
+func (s *shard[V]) findOverLocked(now int64) *node[V] {
+	s.cancelLooseLocked()
 	looked := 0
 	for slot := range s.mu.wheel.Upcoming() {
 		if n := s.nodeLocked(slot); settle(n, now) {
@@ -288,19 +286,19 @@ func (s *shard[V]) overThisTickLocked(now int64) *node[V] {
 	return nil
 }
 
-// overdue reports whether the timer should have run: sessions of other shards may be over.
-func (c *Cache[V]) overdue(now int64) bool {
+// timerLate reports whether the timer should have run: sessions of other shards may be over.
+func (c *Cache[V]) timerLate(now int64) bool {
 	return len(c.shards) > 1 && int64(c.alarm.horizon.Load()) < after(now, time.Duration(slack))
 }
 
-// sweepOne removes one expired session of any shard and returns its room; false if there is
+// expireOne removes one expired session of any shard and returns its room; false if there is
 // no such session.
-func (c *Cache[V]) sweepOne() (room, bool) {
+func (c *Cache[V]) expireOne() (room, bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		for s.next.Load() <= c.now() { // until nothing is due, however many must be filed again
 			s.mu.Lock()
-			room, ok := s.dueLocked(c, c.now())
+			room, ok := s.expireDueLocked(c, c.now())
 			s.publishNextLocked()
 			c.unlock(s)
 			if ok {
@@ -328,7 +326,7 @@ func (s *shard[V]) scheduleLocked(slot uint32, until int64) int64 {
 
 // rescheduleLocked is scheduleLocked for a slot that was filed for a deadline before. If the new
 // one is no earlier it leaves the slot where it is: the wheel will hand it out too soon,
-// and dueLocked files it again, once in a lifetime and not at each Update.
+// and expireDueLocked files it again, once in a lifetime and not at each Update.
 func (s *shard[V]) rescheduleLocked(slot uint32, old, until int64) int64 {
 	if old <= 0 || until < old {
 		return s.scheduleLocked(slot, until)
@@ -344,8 +342,8 @@ type loose struct {
 	until int64 // the wheel has it no later
 }
 
-// cancelLocked makes the wheel forget the loose slot.
-func (s *shard[V]) cancelLocked() {
+// cancelLooseLocked makes the wheel forget the loose slot.
+func (s *shard[V]) cancelLooseLocked() {
 	if slot := s.mu.loose.slot; slot != noSlot {
 		s.mu.loose.slot = noSlot
 		s.mu.wheel.Cancel(slot)
@@ -354,7 +352,7 @@ func (s *shard[V]) cancelLocked() {
 
 // nextLocked returns the instant at which the wheel wants attention, or never.
 func (s *shard[V]) nextLocked() int64 {
-	s.cancelLocked()
+	s.cancelLooseLocked()
 	if s.mu.wheel != nil {
 		if at, ok := s.mu.wheel.Next(); ok {
 			return startOf(at)

@@ -133,12 +133,12 @@ func TestUsesAreCountedOnceAndUpToThree(t *testing.T) {
 		n := newNode(Key{"", id}, 1, false, false)
 		for _, uses := range []int{0, 1, 2, 3, 4, 5, 1000} {
 			for range uses {
-				n.Item.used()
+				n.Item.noteUse()
 			}
-			if got := n.Item.harvest(); got != uint32(min(uses, 3)) {
+			if got := n.Item.takeUses(); got != uint32(min(uses, 3)) {
 				t.Errorf("%d uses are seen as %d", uses, got)
 			}
-			if got := n.Item.harvest(); got != 0 || idOf(n) != id {
+			if got := n.Item.takeUses(); got != 0 || idOf(n) != id {
 				t.Errorf("%d uses are seen again as %d, and the id of %d bytes has %d", uses, got, length, len(idOf(n)))
 			}
 		}

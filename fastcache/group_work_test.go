@@ -31,11 +31,11 @@ func TestPromise9FindingTheNewestKeepsToItsBudget(t *testing.T) {
 		g := c.index.LockExisting(c.partialDigest("p"), "p")
 		for left := over; left > 0; {
 			work := budget
-			n, done := firstAlive(g, nil, c.now(), &work)
+			n, done := unlinkOverLocked(g, nil, c.now(), &work)
 			did := min(budget, left)
 			left -= did
 			if n != nil || done != (did < budget) || g.Len() != left || work != budget-did {
-				t.Errorf("firstAlive = %v, %v; it leaves %d sessions and %d of the budget; want nil, %v, %d, %d",
+				t.Errorf("unlinkOverLocked = %v, %v; it leaves %d sessions and %d of the budget; want nil, %v, %d, %d",
 					n, done, g.Len(), work, did < budget, left, budget-did)
 				break
 			}

@@ -20,11 +20,11 @@ func TestPromise5QuotaHoldsForUpdatesThatMeet(t *testing.T) {
 	s.mu.Lock()
 	u.now = c.now()
 	c.setDeadline(u.fresh, u.now, u.ttl)
-	if out := s.quotaLocked(c, &u); out != stored || u.victim != nil {
-		t.Fatalf("quotaLocked = %v, victim %v; want stored and none", out, u.victim)
+	if out := s.enforceQuotaLocked(c, &u); out != goOn || u.victim != nil {
+		t.Fatalf("enforceQuotaLocked = %v, victim %v; want goOn and none", out, u.victim)
 	}
-	if out := s.claimLocked(c, &u, nil); out != stored {
-		t.Fatalf("claimLocked = %v; want stored", out)
+	if out := s.claimLocked(c, &u, nil); out != goOn {
+		t.Fatalf("claimLocked = %v; want goOn", out)
 	}
 	other := key
 	for i := 1; ; i++ { // one that needs another lock than ours
@@ -39,7 +39,7 @@ func TestPromise5QuotaHoldsForUpdatesThatMeet(t *testing.T) {
 	s.insertLocked(c, &u)
 	c.unlock(s)
 	c.giveBack(u.room)
-	c.removeVictim(u.victim)
+	c.giveBack(c.removeNode(u.victim, Quota))
 	c.wakeBy(u.next)
 
 	for k, v := range c.SelectSession("p") {

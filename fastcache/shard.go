@@ -134,54 +134,8 @@ func (s *shard[V]) nodeLocked(slot uint32) *node[V] {
 	return nil
 }
 
-// removeLocked ends the session of a resident for a reason, unless it is over already, takes
-// it out of its slot and queues its report. It returns the room that the session took, which
-// the caller passes to a newcomer or gives back, and whether it was this call that ended it.
-func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int64) (room room, ended bool) {
-	m := &s.mu
-	slot := n.Item.slot
-	m.work++
-	until := n.Item.until.Load()
-	ended = c.end(n, reason, now)
-	s.leaveCrowdLocked(slot)
-	s.table.Load().Remove(m.hash[slot], m.place[slot])
-	s.cancelLocked()
-	m.loose = loose{slot, until}
-	m.policy.Remove(slot)
-	room.places = 1
-	if c.cfg.Weigh != nil {
-		room.weight = m.weight[slot]
-	}
-	if m.probation.Has(slot) {
-		room.probation = s.endProbationLocked(slot)
-	}
-	m.place[slot] = buckets.NoPlace
-	m.hash[slot] = m.free
-	m.free = slot
-	s.reportLocked(c, n, removalReason(n))
-	if m.resident--; m.resident == 0 && len(m.place) > smallShard {
-		s.resetLocked()
-	}
-	return room, ended
-}
-
-// end kills a node for a reason and unlinks it from its group, and reports whether it was
-// this call that did so for that reason. It does both in one section of the group's lock:
-// whoever holds that sees a session end by its deadline only, and TakeNewestKeepLast knows
-// which one is the last.
-func (c *Cache[V]) end(n *node[V], reason Reason, now int64) bool {
-	if c.index == nil {
-		return kill(n, reason, now)
-	}
-	g := c.index.LockOf(n)
-	ended := kill(n, reason, now)
-	unlink(g, n)
-	c.index.Unlock(g)
-	return ended
-}
-
-// spentLocked reports whether the batch has no work left for another eviction.
-func (s *shard[V]) spentLocked() bool { return s.mu.work+eviction.MaxExamined+3 > batchSessions }
+// batchUsedUpLocked reports whether the batch has no work left for another eviction.
+func (s *shard[V]) batchUsedUpLocked() bool { return s.mu.work+eviction.MaxExamined+3 > batchSessions }
 
 // slotOf returns the slot of a resident, noSlot for nil.
 func slotOf[V any](n *node[V]) uint32 {
@@ -214,7 +168,7 @@ func (b *batch[V]) fillLocked(s *shard[V], from int) (slots int, more bool) {
 // unlock releases a shard and sees to it that what was reported under the lock is
 // delivered.
 func (c *Cache[V]) unlock(s *shard[V]) {
-	s.cancelLocked()
+	s.cancelLooseLocked()
 	s.walkLocked(c)
 	s.mu.maxWork = max(s.mu.maxWork, s.mu.work)
 	s.mu.work = 0

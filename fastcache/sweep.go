@@ -95,7 +95,7 @@ func (c *Cache[V]) freeNext(sw *sweep[V]) bool {
 	if n == nil {
 		return false
 	}
-	c.giveBack(c.removeAnywhere(n, Revoked))
+	c.giveBack(c.removeNode(n, Revoked))
 	sw.inHand.Store(false)
 	return true
 }
@@ -107,7 +107,7 @@ func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
 	if n == nil {
 		return room{}, false
 	}
-	return c.removeAnywhere(n, Revoked), true
+	return c.removeNode(n, Revoked), true
 }
 
 // sweepRevoked removes one session that DeletePartial has revoked and not come to yet, and returns

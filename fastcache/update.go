@@ -71,28 +71,29 @@ type update[V any] struct {
 	onProbation bool // see UpdateOnProbation
 	follows     bool // see demote.go
 
-	room   room     // held for fresh
-	victim *node[V] // killed for the quota, in another shard: its room is for us
-	swept  bool     // no shard has expired sessions left
-	next   int64    // what wakeBy must be told
+	room        room     // held for fresh
+	victim      *node[V] // killed for the quota, in another shard: its room is for us
+	noneExpired bool     // no shard has expired sessions left
+	next        int64    // what wakeBy must be told
 }
 
-// An outcome is what one attempt under the shard's lock came to.
+// An outcome is what an attempt under the shard's lock, or a step of it, has come to.
 type outcome uint8
 
 const (
-	stored         outcome = iota
-	closed                 // the cache is closed
-	early                  // the clock is one by which the cache has not been made yet
-	again                  // the batch is used up: let others have the lock
-	victimWaits            // update.victim must be removed from its shard
-	expiredWaits           // sessions of other shards have expired and go first
-	revokedWaits           // or sessions have been revoked, of whichever shard
-	othersMustGive         // nothing in this shard can make room
+	goOn           outcome = iota // the step has what it needs
+	stored                        // done
+	closed                        // the cache is closed
+	early                         // the clock is one by which the cache has not been made yet
+	again                         // the batch is used up, or the old version has gone: begin anew, and let others have the lock
+	victimWaits                   // update.victim must be removed from its shard
+	expiredWaits                  // sessions of other shards may have expired, and go first
+	revokedWaits                  // sessions of any shard have been revoked, and go first
+	othersMustGive                // nothing in this shard can make room
 )
 
-// refusals are the errors of an Update whose attempt ended so.
-var refusals = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock}
+// endings are the errors of an Update whose last attempt came to such an outcome.
+var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock}
 
 // Update stores a session under key for Config.TTL, in place of the one that the key had.
 // It becomes the newest of its partial key. The key is copied, the value is not.
@@ -152,16 +153,19 @@ func (c *Cache[V]) store(u *update[V]) error {
 			if overflowing {
 				c.overflow.Unlock()
 			}
-			c.removeVictim(u.victim)
+			if u.victim != nil {
+				c.giveBack(c.removeNode(u.victim, Quota))
+			}
 			c.wakeBy(u.next)
-			return refusals[out]
+			return endings[out]
+		case again: // with what it has got
 		case victimWaits:
-			u.room.add(c.removeAnywhere(u.victim, Quota))
+			u.room.add(c.removeNode(u.victim, Quota))
 			u.victim = nil
 		case expiredWaits:
-			more, ok := c.sweepOne()
+			more, ok := c.expireOne()
 			u.room.add(more)
-			u.swept = !ok
+			u.noneExpired = !ok
 		case revokedWaits:
 			more, _ := c.sweepRevoked()
 			u.room.add(more)
@@ -191,34 +195,28 @@ func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
 	c.setDeadline(u.fresh, u.now, u.ttl)
 	old := find(s.table.Load(), uint32(u.digest), u.key)
 	if old != nil && settle(old, u.now) {
-		u.room.add(s.dropLocked(c, old, u.now))
+		u.room.add(s.removeOverLocked(c, old, u.now))
 		old = nil
 	}
 	if old == nil {
-		if out := s.quotaLocked(c, u); out != stored {
+		if out := s.enforceQuotaLocked(c, u); out != goOn {
 			return out
 		}
-		if out := s.uncrowdLocked(c, u); out != stored {
+		if out := s.uncrowdLocked(c, u); out != goOn {
 			return out
 		}
 	}
-	if out := s.claimLocked(c, u, old); out != stored {
+	if out := s.claimLocked(c, u, old); out != goOn {
 		return out
 	}
 	s.mu.work++
 	if old == nil {
 		s.insertLocked(c, u)
 	} else if !s.replaceLocked(c, u, old) {
-		u.room.add(s.dropLocked(c, old, u.now))
+		u.room.add(s.removeOverLocked(c, old, u.now))
 		return again // TakeNewest or DeletePartial won: store it as a new one
 	}
 	return stored
-}
-
-// dropLocked removes a resident that is over and returns its room.
-func (s *shard[V]) dropLocked(c *Cache[V], n *node[V], now int64) room {
-	room, _ := s.removeLocked(c, n, Expired, now)
-	return room
 }
 
 // claimLocked makes u.room enough for the session, next to what old gives up.
@@ -230,7 +228,7 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 	for {
 		// Before the claim: a DeletePartial, or a late timer, that ends between the two has given room back that
 		// the claim did not find, and a live session would go for want of a second look.
-		revoking, overdue := c.sweeps.running.Load() > 0, c.overdue(u.now)
+		revoking, late := c.sweeps.running.Load() > 0, c.timerLate(u.now)
 		if old != nil && !s.residesLocked(old) {
 			return again // it idled out, and its room was taken for us
 		}
@@ -240,19 +238,19 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 		if old != nil || u.room.places > 0 {
 			missing := u.weight - gives - u.room.weight
 			if missing <= 0 {
-				return stored
+				return goOn
 			}
 			if c.takeWeight(missing) {
 				u.room.weight += missing
-				return stored
+				return goOn
 			}
 		}
-		more, ok := s.expiredLocked(c, u.now)
+		more, ok := s.expireOneLocked(c, u.now)
 		if !ok {
 			switch {
-			case s.spentLocked():
+			case s.batchUsedUpLocked():
 				return again // expired ones may be left, and they go first
-			case !u.swept && overdue:
+			case !u.noneExpired && late:
 				return expiredWaits
 			case revoking:
 				return revokedWaits
@@ -273,7 +271,7 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 	if m.free == noSlot {
 		s.addSlotsLocked(c)
 		// In the table that has grown the sessions lie elsewhere.
-		if slot := s.crowdedLocked(c, uint32(u.digest)); slot != noSlot {
+		if slot := s.crowdVictimLocked(c, uint32(u.digest)); slot != noSlot {
 			more, _ := s.removeLocked(c, s.nodeLocked(slot), Crowded, u.now)
 			u.room.add(more)
 		}
@@ -288,7 +286,7 @@ func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
 		g := c.index.Lock(c.partialDigest(u.key.Partial), u.key.Partial)
 		g.PushNewest(u.fresh)
 		m.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
-		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
+		u.victim = c.killOverQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
 	s.joinCrowdLocked(slot)
@@ -373,8 +371,8 @@ func (c *Cache[V]) makeRoom(u *update[V], home *shard[V]) {
 		if s == home { // what is to be replaced must not be evicted for it
 			old = find(s.table.Load(), uint32(u.digest), u.key)
 		}
-		more, ok := s.expiredLocked(c, u.now)
-		spent := s.spentLocked()
+		more, ok := s.expireOneLocked(c, u.now)
+		spent := s.batchUsedUpLocked()
 		if !ok && !spent {
 			more, ok = s.evictForLocked(c, u, old, anyGoes)
 		}
