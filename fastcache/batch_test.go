@@ -43,9 +43,9 @@ func TestPromise9OneHoldOfTheLockDoesOneBatchOfWork(t *testing.T) {
 				for ; gone < tt.due && holds < 100; holds++ {
 					s.mu.Lock()
 					before := s.mu.resident
-					s.expireBatchLocked(c, c.now())
+					s.expireBatchLocked(c.now())
 					ended, work := before-s.mu.resident, s.mu.work
-					c.unlock(s)
+					s.unlock()
 					gone += ended
 					if ended > batchSessions || work > batchSessions || work < ended {
 						t.Errorf("hold %d ended %d sessions and counts work on %d; want at most %d", holds, ended, work, batchSessions)
@@ -202,7 +202,7 @@ func TestPromise9HoldsCountWhatTheyDo(t *testing.T) {
 		}
 	}
 	s.mu.Lock()
-	gave, ok := s.evictByHandLocked(c, c.now(), nil)
+	gave, ok := s.evictByHandLocked(c.now(), nil)
 	looked := 0 // at those that are left
 	for slot := range s.mu.place {
 		if n := s.nodeLocked(uint32(slot)); n != nil && n.Item.meta.Load()&useMask == 0 {
@@ -210,7 +210,7 @@ func TestPromise9HoldsCountWhatTheyDo(t *testing.T) {
 		}
 	}
 	work := s.mu.work
-	c.unlock(s)
+	s.unlock()
 	c.giveBack(gave)
 	if !ok || looked != eviction.MaxExamined || int(work) != looked+1 { // all are in use: one goes without a look
 		t.Errorf("an eviction looked at %d sessions and removed one, and counts as work on %d; want %d and %d",

@@ -139,7 +139,7 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 	c.alarm.quiet.L = &c.alarm.mu.Mutex
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.table = &c.tables[i]
+		s.table, s.cache = &c.tables[i], c
 		s.idle.L = &s.mu.Mutex
 		s.next.Store(never)
 		s.resetLocked()
@@ -339,7 +339,7 @@ func (c *Cache[V]) Close() error {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.mu.closed = true
-		c.unlock(s)
+		s.unlock()
 	}
 	c.clearAll(Closed, nil, Key{})
 	for i := range c.shards {

@@ -20,7 +20,7 @@ func (c *Cache[V]) Demote(key Key) bool {
 	digest := c.digest(key)
 	s := c.shardOf(digest)
 	s.mu.Lock()
-	defer c.unlock(s)
+	defer s.unlock()
 	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil || !aliveAt(n, c.now()) {
 		return false

@@ -120,37 +120,37 @@ func (c *Cache[V]) killAndUnlink(n *node[V], reason Reason, now int64) bool {
 // removeLocked kills a resident for a reason, unless it is over already, takes it out of its slot and
 // queues its report. It returns the room that the session took up, which the caller passes to a newcomer or
 // gives back, and whether it was this call that killed it for that reason.
-func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int64) (room room, killed bool) {
-	m := &s.mu
+func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room, killed bool) {
+	c := s.cache
 	slot := n.Item.slot
-	m.work++
+	s.mu.work++
 	until := n.Item.until.Load()
 	killed = c.killAndUnlink(n, reason, now)
 	s.leaveCrowdLocked(slot)
-	s.table.Load().Remove(m.hash[slot], m.place[slot])
+	s.table.Load().Remove(s.mu.hash[slot], s.mu.place[slot])
 	s.cancelLooseLocked()
-	m.loose = loose{slot, until}
-	m.policy.Remove(slot)
+	s.mu.loose = loose{slot, until}
+	s.mu.policy.Remove(slot)
 	room.places = 1
 	if c.cfg.Weigh != nil {
-		room.weight = m.weight[slot]
+		room.weight = s.mu.weight[slot]
 	}
-	if m.probation.Has(slot) {
+	if s.mu.probation.Has(slot) {
 		room.probation = s.endProbationLocked(slot)
 	}
-	m.place[slot] = buckets.NoPlace
-	m.hash[slot] = m.free
-	m.free = slot
-	s.reportLocked(c, n, removalReason(n))
-	if m.resident--; m.resident == 0 && len(m.place) > smallShard {
+	s.mu.place[slot] = buckets.NoPlace
+	s.mu.hash[slot] = s.mu.free
+	s.mu.free = slot
+	s.reportLocked(n, removalReason(n))
+	if s.mu.resident--; s.mu.resident == 0 && len(s.mu.place) > smallShard {
 		s.resetLocked()
 	}
 	return room, killed
 }
 
 // removeOverLocked removes a resident that has been settled, or killed by another call, and returns its room.
-func (s *shard[V]) removeOverLocked(c *Cache[V], n *node[V], now int64) room {
-	room, _ := s.removeLocked(c, n, Expired, now) // it has its reason already
+func (s *shard[V]) removeOverLocked(n *node[V], now int64) room {
+	room, _ := s.removeLocked(n, Expired, now) // it has its reason already
 	return room
 }
 
@@ -161,8 +161,8 @@ func (c *Cache[V]) removeNode(n *node[V], reason Reason) (room room) {
 	s := c.shardOf(digest)
 	s.mu.Lock()
 	if s.residesLocked(n) {
-		room, _ = s.removeLocked(c, n, reason, c.now())
+		room, _ = s.removeLocked(n, reason, c.now())
 	}
-	c.unlock(s)
+	s.unlock()
 	return room
 }

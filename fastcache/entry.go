@@ -118,7 +118,8 @@ func newLongNode[V any](key Key, value V) *node[V] {
 	return &n.node
 }
 
-// extraOf returns what a longNode holds besides.
+// extraOf returns what a longNode holds behind its entry. The cast is not checked: of a node of another shape it
+// would return memory that belongs to others. longBit tells the longNodes, and with IdleTTL every node is one.
 func extraOf[V any](n *node[V]) *extra { return &(*longNode[V])(unsafe.Pointer(n)).extra }
 
 // text returns part of the key's bytes as a string that aliases them; they are never
@@ -196,10 +197,15 @@ func (e *entry[V]) inheritUses(old *entry[V]) {
 	e.setMeta(e.meta.Load() | old.meta.Load()&useMask)
 }
 
-// setUntil and setMeta store into an entry that nobody else can see yet. An atomic store
-// costs an Update as much as a mutex, and publishing the entry orders these as well.
+// setUntil and setMeta store into an entry that is not published yet, by plain stores. Publishing the entry orders
+// them, and an atomic store would cost an Update as much as a mutex. In a published entry they would be data races.
 func (e *entry[V]) setUntil(until int64) { *(*int64)(unsafe.Pointer(&e.until)) = until }
 func (e *entry[V]) setMeta(meta uint32)  { *(*uint32)(unsafe.Pointer(&e.meta)) = meta }
+
+// prefetch and prefetchGroup load memory that is needed soon, and drop what they have loaded. The loads are
+// atomic because the compiler leaves out a plain load whose result is not used.
+func prefetch[V any](n *node[V])      { n.Item.until.Load() }
+func prefetchGroup[V any](n *node[V]) { n.Group().Newest() }
 
 // An Entry is one session as Peek and Entries show it.
 type Entry[V any] struct {

@@ -8,24 +8,24 @@ import (
 // evictForLocked evicts a session of this shard, but never except, to make room for the
 // newcomer. False says that the shard has none; or, unless anyGoes, that it has none on probation
 // while other shards have, or may have.
-func (s *shard[V]) evictForLocked(c *Cache[V], u *update[V], except *node[V], anyGoes bool) (room, bool) {
-	if !anyGoes && c.probationFirst(u) {
+func (s *shard[V]) evictForLocked(u *update[V], except *node[V], anyGoes bool) (room, bool) {
+	if !anyGoes && s.cache.probationFirst(u) {
 		spared := slotOf(except)
 		if s.mu.policy.OldestSpent(spared) == noSlot {
 			slot := s.mu.probation.Oldest(spared)
 			if slot == noSlot {
 				return room{}, false
 			}
-			room, _ := s.removeLocked(c, s.nodeLocked(slot), Evicted, u.now)
+			room, _ := s.removeLocked(s.nodeLocked(slot), Evicted, u.now)
 			return room, true
 		}
 	}
-	return s.evictByHandLocked(c, u.now, except)
+	return s.evictByHandLocked(u.now, except)
 }
 
 // evictByHandLocked removes the session that the eviction policy chooses, but never except, and
 // returns its room.
-func (s *shard[V]) evictByHandLocked(c *Cache[V], now int64, except *node[V]) (room, bool) {
+func (s *shard[V]) evictByHandLocked(now int64, except *node[V]) (room, bool) {
 	var hand eviction.Hand
 	hand.Begin(&s.mu.policy, slotOf(except))
 	for hand.Looks() {
@@ -38,13 +38,14 @@ func (s *shard[V]) evictByHandLocked(c *Cache[V], now int64, except *node[V]) (r
 	}
 	s.mu.policy.LeaveGhost(slot, s.mu.hash[slot])
 	// Where TakeNewest has killed it before, its room serves as well.
-	room, _ := s.removeLocked(c, s.nodeLocked(slot), Evicted, now)
+	room, _ := s.removeLocked(s.nodeLocked(slot), Evicted, now)
 	return room, true
 }
 
 // enforceQuotaLocked makes the oldest session of a full partial key give way to a newcomer, which
 // takes over its room: no other session is evicted for it.
-func (s *shard[V]) enforceQuotaLocked(c *Cache[V], u *update[V]) outcome {
+func (s *shard[V]) enforceQuotaLocked(u *update[V]) outcome {
+	c := s.cache
 	if c.cfg.MaxPerPartial == 0 {
 		return goOn
 	}
@@ -61,7 +62,7 @@ func (s *shard[V]) enforceQuotaLocked(c *Cache[V], u *update[V]) outcome {
 		return goOn
 	}
 	if s.residesLocked(victim) {
-		room, _ := s.removeLocked(c, victim, Quota, u.now)
+		room, _ := s.removeLocked(victim, Quota, u.now)
 		u.room.add(room)
 		return goOn
 	}

@@ -38,7 +38,7 @@ const (
 	// looked at for one that is over already. The timer removes those within a tick anyway.
 	scanExpired = 64
 
-	// foresight is for how many sessions prefetchDueLocked loads.
+	// foresight is how many sessions prefetchDueLocked looks ahead.
 	foresight = 32
 )
 
@@ -165,9 +165,9 @@ func (c *Cache[V]) wake() {
 func (c *Cache[V]) expireShard(s *shard[V]) {
 	for s.next.Load() <= c.now() {
 		s.mu.Lock()
-		s.expireBatchLocked(c, c.now())
+		s.expireBatchLocked(c.now())
 		s.publishNextLocked()
-		c.unlock(s)
+		s.unlock()
 	}
 }
 
@@ -186,23 +186,23 @@ func (c *Cache[V]) stopTimer() {
 }
 
 // expireBatchLocked removes sessions that are over, up to a batch. The wheel tells which may be.
-func (s *shard[V]) expireBatchLocked(c *Cache[V], now int64) {
+func (s *shard[V]) expireBatchLocked(now int64) {
 	for i := 0; ; i++ {
 		if i%foresight == 0 {
-			s.prefetchDueLocked(c, now)
+			s.prefetchDueLocked(now)
 		}
-		room, ok := s.expireDueLocked(c, now)
+		room, ok := s.expireDueLocked(now)
 		if !ok {
 			return
 		}
-		c.giveBack(room)
+		s.cache.giveBack(room)
 	}
 }
 
-// prefetchDueLocked loads what the removal of the sessions that are due next needs from memory. In a
-// large cache it is in no cache of the processor's, and each session's bucket, node and group would
-// be waited for one after the other; here the sessions' wait together.
-func (s *shard[V]) prefetchDueLocked(c *Cache[V], now int64) {
+// prefetchDueLocked loads what the removal of the sessions that are due next needs from memory: their buckets, nodes
+// and groups. In a large cache these are in no cache of the processor's. A removal would wait for one after the
+// other; here the processor loads those of many sessions at the same time.
+func (s *shard[V]) prefetchDueLocked(now int64) {
 	if s.mu.wheel == nil {
 		return
 	}
@@ -215,27 +215,27 @@ func (s *shard[V]) prefetchDueLocked(c *Cache[V], now int64) {
 		due[i] = s.nodeLocked(slots[i])
 	}
 	for _, n := range due {
-		n.Item.until.Load()
+		prefetch(n)
 	}
-	if c.index == nil {
+	if s.cache.index == nil {
 		return
 	}
 	for _, n := range due {
-		n.Group().Newest()
+		prefetchGroup(n)
 	}
 }
 
 // expireOneLocked removes one session that is over and returns its room: expired residents
 // go before any eviction.
-func (s *shard[V]) expireOneLocked(c *Cache[V], now int64) (room, bool) {
+func (s *shard[V]) expireOneLocked(now int64) (room, bool) {
 	if s.mu.wheel == nil || s.next.Load() > startOf(tickOf(now)+1) {
 		return room{}, false // nothing expires within this tick; the wheel need not say so
 	}
-	if room, ok := s.expireDueLocked(c, now); ok {
+	if room, ok := s.expireDueLocked(now); ok {
 		return room, true
 	}
 	if n := s.findOverLocked(now); n != nil {
-		return s.removeOverLocked(c, n, now), true
+		return s.removeOverLocked(n, now), true
 	}
 	return room{}, false
 }
@@ -243,29 +243,28 @@ func (s *shard[V]) expireOneLocked(c *Cache[V], now int64) (room, bool) {
 // expireDueLocked removes one session that the wheel says is over and returns its room; false if
 // there is none, or the batch is used up. It needs a clock reading made under the lock: by
 // an older one a session could be due for the wheel and not for us.
-func (s *shard[V]) expireDueLocked(c *Cache[V], now int64) (room, bool) {
-	m := &s.mu
-	if m.wheel == nil {
+func (s *shard[V]) expireDueLocked(now int64) (room, bool) {
+	if s.mu.wheel == nil {
 		return room{}, false
 	}
 	s.cancelLooseLocked()
-	m.wheel.Advance(tickOf(now))
+	s.mu.wheel.Advance(tickOf(now))
 	const limit = batchSessions - 2 // leaves one for findOverLocked, one for the session to be stored
-	for m.work < limit {
-		budget := limit - m.work
+	for s.mu.work < limit {
+		budget := limit - s.mu.work
 		before := budget
-		slot, ok := m.wheel.DueWithin(&budget)
-		m.work += before - budget // what it filed again is work, too
+		slot, ok := s.mu.wheel.DueWithin(&budget)
+		s.mu.work += before - budget // what it filed again is work, too
 		if !ok {
 			break
 		}
 		n := s.nodeLocked(slot)
 		if !settle(n, now) { // a Lookup has moved the idle deadline
-			m.wheel.Schedule(slot, dueTick(n.Item.until.Load()))
+			s.mu.wheel.Schedule(slot, dueTick(n.Item.until.Load()))
 			continue
 		}
-		m.work-- // removeLocked counts this one
-		return s.removeOverLocked(c, n, now), true
+		s.mu.work-- // removeLocked counts this one
+		return s.removeOverLocked(n, now), true
 	}
 	return room{}, false
 }
@@ -298,9 +297,9 @@ func (c *Cache[V]) expireOne() (room, bool) {
 		s := &c.shards[i]
 		for s.next.Load() <= c.now() { // until nothing is due, however many must be filed again
 			s.mu.Lock()
-			room, ok := s.expireDueLocked(c, c.now())
+			room, ok := s.expireDueLocked(c.now())
 			s.publishNextLocked()
-			c.unlock(s)
+			s.unlock()
 			if ok {
 				return room, true
 			}

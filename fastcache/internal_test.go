@@ -176,11 +176,11 @@ func TestPromise9ReplaceOfWhatJustWentEnds(t *testing.T) {
 		s.mu.Lock()
 		old := nodeOf(c, a)
 		kill(old, Expired, int64(2*time.Hour)) // a Lookup at 2h, which takes no lock
-		out := s.claimLocked(c, u, old)
-		if out == stored && s.nodeLocked(old.Item.slot) != old && s.replaceLocked(c, u, old) {
+		out := s.claimLocked(u, old)
+		if out == stored && s.nodeLocked(old.Item.slot) != old && s.replaceLocked(u, old) {
 			t.Error("replaced a session that is not there")
 		}
-		c.unlock(s)
+		s.unlock()
 		if err := c.store(u); err != nil {
 			t.Fatal(err)
 		}

@@ -20,10 +20,10 @@ func TestPromise5QuotaHoldsForUpdatesThatMeet(t *testing.T) {
 	s.mu.Lock()
 	u.now = c.now()
 	c.setDeadline(u.fresh, u.now, u.ttl)
-	if out := s.enforceQuotaLocked(c, &u); out != goOn || u.victim != nil {
+	if out := s.enforceQuotaLocked(&u); out != goOn || u.victim != nil {
 		t.Fatalf("enforceQuotaLocked = %v, victim %v; want goOn and none", out, u.victim)
 	}
-	if out := s.claimLocked(c, &u, nil); out != goOn {
+	if out := s.claimLocked(&u, nil); out != goOn {
 		t.Fatalf("claimLocked = %v; want goOn", out)
 	}
 	other := key
@@ -36,8 +36,8 @@ func TestPromise5QuotaHoldsForUpdatesThatMeet(t *testing.T) {
 	if err := c.Update(other, 2); err != nil {
 		t.Fatal(err)
 	}
-	s.insertLocked(c, &u)
-	c.unlock(s)
+	s.insertLocked(&u)
+	s.unlock()
 	c.giveBack(u.room)
 	c.giveBack(c.removeNode(u.victim, Quota))
 	c.wakeBy(u.next)

@@ -21,13 +21,13 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 	digest := c.digest(key)
 	s := c.shardOf(digest)
 	s.mu.Lock()
-	defer c.unlock(s)
+	defer s.unlock()
 	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil {
 		return value, false
 	}
 	// TakeNewest may have killed it and wait for our lock; then it has the session, not we.
-	room, killed := s.removeLocked(c, n, reason, c.now())
+	room, killed := s.removeLocked(n, reason, c.now())
 	c.giveBack(room)
 	if !killed {
 		return value, false
@@ -175,14 +175,14 @@ func (c *Cache[V]) removeMatching(reason Reason, match func(*node[V]) bool) int 
 				if n == nil || !match(n) {
 					continue
 				}
-				room, killed := s.removeLocked(c, n, reason, now)
+				room, killed := s.removeLocked(n, reason, now)
 				c.giveBack(room)
 				if killed {
 					count++
 				}
 			}
 			more = rest
-			c.unlock(s)
+			s.unlock()
 		}
 	}
 	return count

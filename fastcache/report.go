@@ -11,9 +11,9 @@ type Removal[V any] struct {
 
 // reportLocked counts a removal and queues it for OnRemove. It is called by whoever takes
 // the node out of its slot, so exactly once.
-func (s *shard[V]) reportLocked(c *Cache[V], n *node[V], reason Reason) {
+func (s *shard[V]) reportLocked(n *node[V], reason Reason) {
 	s.mu.removed[reason]++
-	if c.cfg.OnRemove == nil {
+	if s.cache.cfg.OnRemove == nil {
 		return
 	}
 	s.undelivered.Add(1)
@@ -23,12 +23,12 @@ func (s *shard[V]) reportLocked(c *Cache[V], n *node[V], reason Reason) {
 // deliver calls OnRemove for the given reports and then for those that are queued, until
 // none is left. There is one deliverer per shard at a time; where OnRemove ends its goroutine,
 // another one takes over.
-func (c *Cache[V]) deliver(s *shard[V], batch []Removal[V]) {
+func (s *shard[V]) deliver(batch []Removal[V]) {
 	s.deliverer.Store(goroutineID())
 	through := false
 	defer func() {
 		if !through { // runtime.Goexit: a panic would have come back to the loop
-			go c.deliver(s, batch)
+			go s.deliver(batch)
 		}
 	}()
 	for {
@@ -36,7 +36,7 @@ func (c *Cache[V]) deliver(s *shard[V], batch []Removal[V]) {
 			r := batch[0]
 			batch[0] = Removal[V]{} // OnRemove may run long; do not hold on to the session
 			batch = batch[1:]
-			c.deliverOne(s, r)
+			s.cache.deliverOne(s, r)
 		}
 		s.mu.Lock()
 		batch, s.mu.reports = s.mu.reports, nil

@@ -133,14 +133,14 @@ func TestAnUpdateLooksAgainWhetherTheOldVersionStillResides(t *testing.T) {
 		u.now = c.now()
 		c.setDeadline(u.fresh, u.now, u.ttl)
 		kill(old, Expired, u.now) // a Lookup with a later clock, or TakeNewest, has just ended it
-		out := s.claimLocked(c, u, old)
+		out := s.claimLocked(u, old)
 		if out != again || s.residesLocked(old) {
 			t.Errorf("outcome %d, the old version resides: %v; want %d and false", out, s.residesLocked(old), again)
 		}
 		if u.room.places != 1 || u.room.weight != 5 {
 			t.Errorf("the Update holds %+v; want the room of the old version", u.room)
 		}
-		c.unlock(s)
+		s.unlock()
 		if err := c.store(u); err != nil {
 			t.Fatal(err)
 		}

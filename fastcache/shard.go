@@ -23,7 +23,8 @@ const (
 // without a lock; every change happens under its one mutex, by whoever asks for it.
 type shard[V any] struct {
 	table *atomic.Pointer[table[V]] // in Cache.tables; swapped under mu, loaded by everyone
-	_     [56]byte                  // what writers touch stays off the line of the shard before
+	cache *Cache[V]                 // whose shard it is; never changes
+	_     [48]byte                  // what writers touch stays off the line of the shard before
 
 	// next is the instant at which the wheel wants attention, or never. It is lowered
 	// under mu before the alarm's horizon is loaded (see wakeBy); it may be too early.
@@ -94,36 +95,35 @@ func (s *shard[V]) resetLocked() {
 // allocLocked returns a free slot, of which there must be one; the table has room for as many nodes as
 // there are slots.
 func (s *shard[V]) allocLocked(now int64) uint32 {
-	m := &s.mu
-	if m.wheel == nil {
-		m.wheel = timerwheel.New(tickOf(now))
+	if s.mu.wheel == nil {
+		s.mu.wheel = timerwheel.New(tickOf(now))
 	}
-	slot := m.free
-	m.free = m.hash[slot]
-	m.resident++
+	slot := s.mu.free
+	s.mu.free = s.mu.hash[slot]
+	s.mu.resident++
 	return slot
 }
 
 // addSlotsLocked doubles the slots, but stops where the bound on the count makes more unlikely.
-func (s *shard[V]) addSlotsLocked(c *Cache[V]) {
-	m := &s.mu
-	old := len(m.place)
+func (s *shard[V]) addSlotsLocked() {
+	c := s.cache
+	old := len(s.mu.place)
 	n := max(2*old, smallShard)
 	if old < c.shardSessions && c.shardSessions < n {
 		n = c.shardSessions
 	}
-	m.place = grown(m.place, n)
-	m.hash = grown(m.hash, n)
+	s.mu.place = grown(s.mu.place, n)
+	s.mu.hash = grown(s.mu.hash, n)
 	if c.cfg.Weigh != nil {
-		m.weight = grown(m.weight, n)
+		s.mu.weight = grown(s.mu.weight, n)
 	}
-	m.policy.Reserve(n)
+	s.mu.policy.Reserve(n)
 	for slot := n - 1; slot >= old; slot-- { // so that the lowest is taken first
-		m.place[slot] = buckets.NoPlace
-		m.hash[slot] = m.free
-		m.free = uint32(slot)
+		s.mu.place[slot] = buckets.NoPlace
+		s.mu.hash[slot] = s.mu.free
+		s.mu.free = uint32(slot)
 	}
-	s.fitTableLocked(c)
+	s.fitTableLocked()
 }
 
 // nodeLocked returns the node of a slot, nil if the slot is free.
@@ -167,9 +167,9 @@ func (b *batch[V]) fillLocked(s *shard[V], from int) (slots int, more bool) {
 
 // unlock releases a shard and sees to it that what was reported under the lock is
 // delivered.
-func (c *Cache[V]) unlock(s *shard[V]) {
+func (s *shard[V]) unlock() {
 	s.cancelLooseLocked()
-	s.walkLocked(c)
+	s.walkLocked()
 	s.mu.maxWork = max(s.mu.maxWork, s.mu.work)
 	s.mu.work = 0
 	deliver := len(s.mu.reports) > 0 && !s.mu.delivering
@@ -179,6 +179,6 @@ func (c *Cache[V]) unlock(s *shard[V]) {
 	s.mu.Unlock()
 	if deliver {
 		// A goroutine of its own, so that a slow OnRemove never delays our caller.
-		go c.deliver(s, nil)
+		go s.deliver(nil)
 	}
 }

@@ -142,8 +142,8 @@ func (c *Cache[V]) store(u *update[V]) error {
 	overflowing := false
 	for {
 		s.mu.Lock()
-		out := s.storeLocked(c, u)
-		c.unlock(s)
+		out := s.storeLocked(u)
+		s.unlock()
 		switch out {
 		case stored, closed, early:
 			if out != stored {
@@ -185,7 +185,8 @@ func (c *Cache[V]) store(u *update[V]) error {
 }
 
 // storeLocked stores the session if the shard can make room for it.
-func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
+func (s *shard[V]) storeLocked(u *update[V]) outcome {
+	c := s.cache
 	if s.mu.closed {
 		return closed
 	}
@@ -195,32 +196,33 @@ func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
 	c.setDeadline(u.fresh, u.now, u.ttl)
 	old := find(s.table.Load(), uint32(u.digest), u.key)
 	if old != nil && settle(old, u.now) {
-		u.room.add(s.removeOverLocked(c, old, u.now))
+		u.room.add(s.removeOverLocked(old, u.now))
 		old = nil
 	}
 	if old == nil {
-		if out := s.enforceQuotaLocked(c, u); out != goOn {
+		if out := s.enforceQuotaLocked(u); out != goOn {
 			return out
 		}
-		if out := s.uncrowdLocked(c, u); out != goOn {
+		if out := s.uncrowdLocked(u); out != goOn {
 			return out
 		}
 	}
-	if out := s.claimLocked(c, u, old); out != goOn {
+	if out := s.claimLocked(u, old); out != goOn {
 		return out
 	}
 	s.mu.work++
 	if old == nil {
-		s.insertLocked(c, u)
-	} else if !s.replaceLocked(c, u, old) {
-		u.room.add(s.removeOverLocked(c, old, u.now))
+		s.insertLocked(u)
+	} else if !s.replaceLocked(u, old) {
+		u.room.add(s.removeOverLocked(old, u.now))
 		return again // TakeNewest or DeletePartial won: store it as a new one
 	}
 	return stored
 }
 
 // claimLocked makes u.room enough for the session, next to what old gives up.
-func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome {
+func (s *shard[V]) claimLocked(u *update[V], old *node[V]) outcome {
+	c := s.cache
 	var gives int64
 	if old != nil && c.cfg.Weigh != nil {
 		gives = s.mu.weight[old.Item.slot]
@@ -245,7 +247,7 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 				return goOn
 			}
 		}
-		more, ok := s.expireOneLocked(c, u.now)
+		more, ok := s.expireOneLocked(u.now)
 		if !ok {
 			switch {
 			case s.batchUsedUpLocked():
@@ -257,7 +259,7 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 			case c.cfg.Overflow == InvalidateAll:
 				return othersMustGive
 			}
-			if more, ok = s.evictForLocked(c, u, old, false); !ok {
+			if more, ok = s.evictForLocked(u, old, false); !ok {
 				return othersMustGive
 			}
 		}
@@ -266,50 +268,50 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 }
 
 // insertLocked stores a session whose key is not in the table, with the room claimed.
-func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
-	m := &s.mu
-	if m.free == noSlot {
-		s.addSlotsLocked(c)
+func (s *shard[V]) insertLocked(u *update[V]) {
+	c := s.cache
+	if s.mu.free == noSlot {
+		s.addSlotsLocked()
 		// In the table that has grown the sessions lie elsewhere.
-		if slot := s.crowdVictimLocked(c, uint32(u.digest)); slot != noSlot {
-			more, _ := s.removeLocked(c, s.nodeLocked(slot), Crowded, u.now)
+		if slot := s.crowdVictimLocked(uint32(u.digest)); slot != noSlot {
+			more, _ := s.removeLocked(s.nodeLocked(slot), Crowded, u.now)
 			u.room.add(more)
 		}
 	}
 	slot := s.allocLocked(u.now)
 	u.fresh.Item.slot = slot
-	m.hash[slot] = uint32(u.digest)
+	s.mu.hash[slot] = uint32(u.digest)
 	// linearizes: Update of a new key takes effect where the table's insert publishes it.
 	if c.index == nil {
-		m.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
+		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 	} else {
 		g := c.index.Lock(c.partialDigest(u.key.Partial), u.key.Partial)
 		g.PushNewest(u.fresh)
-		m.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
+		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 		u.victim = c.killOverQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
 	s.joinCrowdLocked(slot)
-	m.policy.Insert(slot, m.hash[slot], u.follows)
+	s.mu.policy.Insert(slot, s.mu.hash[slot], u.follows)
 	if u.onProbation {
-		s.mu.probation.Add(slot, len(m.place))
+		s.mu.probation.Add(slot, len(s.mu.place))
 	}
 	if c.cfg.Weigh != nil {
-		m.weight[slot] = u.weight
+		s.mu.weight[slot] = u.weight
 	}
 	u.room.add(room{places: -1, weight: -u.weight})
-	m.inserted++
+	s.mu.inserted++
 	var before int64 // the deadline for which the slot was filed before; 0: it was not
-	if slot == m.loose.slot {
-		before, m.loose.slot = m.loose.until, noSlot
+	if slot == s.mu.loose.slot {
+		before, s.mu.loose.slot = s.mu.loose.until, noSlot
 	}
 	u.next = s.rescheduleLocked(slot, before, u.fresh.Item.until.Load())
 }
 
 // replaceLocked puts the session in the slot and place of old, which is alive, unless
 // TakeNewest or DeletePartial wins the race for old.
-func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
-	m := &s.mu
+func (s *shard[V]) replaceLocked(u *update[V], old *node[V]) bool {
+	c := s.cache
 	slot := old.Item.slot
 	u.fresh.Item.slot = slot
 	if old.Item.until.Load() <= 0 {
@@ -317,7 +319,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	}
 	s.leaveCrowdLocked(slot)
 	s.joinCrowdLocked(slot)
-	m.policy.Renew(slot) // before the group's lock, so that its cache misses overlap with those below
+	s.mu.policy.Renew(slot) // before the group's lock, so that its cache misses overlap with those below
 	var g *index.Group[entry[V]]
 	if c.index != nil {
 		g = c.index.LockOf(old)
@@ -333,7 +335,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	}
 	// publishes: fresh is complete, and a reader finds the one or the other.
 	// linearizes: Update of a key that is present takes effect here.
-	s.table.Load().At(m.place[slot]).Store(u.fresh)
+	s.table.Load().At(s.mu.place[slot]).Store(u.fresh)
 	if g != nil {
 		c.index.Unlock(g)
 	}
@@ -341,13 +343,13 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 		u.room.probation.add(s.endProbationLocked(slot))
 	}
 	if u.onProbation {
-		s.mu.probation.Add(slot, len(m.place))
+		s.mu.probation.Add(slot, len(s.mu.place))
 	}
 	if c.cfg.Weigh != nil {
-		u.room.add(room{weight: m.weight[slot] - u.weight})
-		m.weight[slot] = u.weight
+		u.room.add(room{weight: s.mu.weight[slot] - u.weight})
+		s.mu.weight[slot] = u.weight
 	}
-	s.reportLocked(c, old, Replaced)
+	s.reportLocked(old, Replaced)
 	u.next = s.rescheduleLocked(slot, old.Item.until.Load(), u.fresh.Item.until.Load())
 	return true
 }
@@ -371,12 +373,12 @@ func (c *Cache[V]) makeRoom(u *update[V], home *shard[V]) {
 		if s == home { // what is to be replaced must not be evicted for it
 			old = find(s.table.Load(), uint32(u.digest), u.key)
 		}
-		more, ok := s.expireOneLocked(c, u.now)
+		more, ok := s.expireOneLocked(u.now)
 		spent := s.batchUsedUpLocked()
 		if !ok && !spent {
-			more, ok = s.evictForLocked(c, u, old, anyGoes)
+			more, ok = s.evictForLocked(u, old, anyGoes)
 		}
-		c.unlock(s)
+		s.unlock()
 		u.room.add(more)
 		if !spent {
 			c.overflow.hand = (c.overflow.hand + 1) % len(c.shards)
