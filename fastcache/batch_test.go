@@ -137,21 +137,6 @@ func TestPromise5QuotaTakesTheExpiredFirst(t *testing.T) {
 	})
 }
 
-// Sessions stand where their hash says, or hardly behind it: few buckets overflow.
-func TestPromise9ProbesAreShortUnderAGoodHash(t *testing.T) {
-	const sessions = 4000
-	c := NewForTest(Config[int]{}, 1, HashGood)
-	defer c.Close()
-	for i := range sessions {
-		if err := c.Update(Key{"p", strconv.Itoa(i)}, i); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if beyond := c.shards[0].table.Load().Beyond(); beyond > sessions/2 {
-		t.Errorf("%d sessions lie %d buckets beyond their own; want half as many at most", sessions, beyond)
-	}
-}
-
 // The place in the wheel that a session leaves behind is given up before anybody asks the wheel what
 // is due.
 func TestPromise9FreedSlotNeverComesDue(t *testing.T) {

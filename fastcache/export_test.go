@@ -279,3 +279,13 @@ func (s *shard[V]) checkSlotLocked(slot uint32, n *node[V], deadlines map[uint32
 	}
 	return nil
 }
+
+// nodeOf returns the node that a key finds in the table.
+func nodeOf[V any](c *Cache[V], key Key) *node[V] { return c.find(c.digest(key), key) }
+
+// holdTimer plays a timer that is late: it does not run until the test calls wake.
+func holdTimer[V any](c *Cache[V]) {
+	c.alarm.mu.Lock()
+	defer c.alarm.mu.Unlock()
+	c.alarm.mu.timer.Stop() // pending stays: wake takes it off
+}
