@@ -43,9 +43,9 @@ func TestPromise9OneHoldOfTheLockDoesOneBatchOfWork(t *testing.T) {
 				for ; gone < tt.due && holds < 100; holds++ {
 					s.mu.Lock()
 					before := s.mu.resident
-					s.expireLocked(c, c.now())
+					s.expireBatchLocked(c.now())
 					ended, work := before-s.mu.resident, s.mu.work
-					c.unlock(s)
+					s.unlock()
 					gone += ended
 					if ended > batchSessions || work > batchSessions || work < ended {
 						t.Errorf("hold %d ended %d sessions and counts work on %d; want at most %d", holds, ended, work, batchSessions)
@@ -81,7 +81,7 @@ func TestPromise5LooksForTheExpiredOfThisTickWithinLimits(t *testing.T) {
 			time.Sleep(soon)
 			s := &c.shards[0]
 			s.mu.Lock()
-			n := s.overThisTickLocked(c.now())
+			n := s.findOverLocked(c.now())
 			s.mu.Unlock()
 			if found := n != nil; found != want {
 				t.Errorf("among %d that are not over, the one that is was found: %v; want %v", 2*others, found, want)
@@ -137,21 +137,6 @@ func TestPromise5QuotaTakesTheExpiredFirst(t *testing.T) {
 	})
 }
 
-// Sessions stand where their hash says, or hardly behind it: few buckets overflow.
-func TestPromise9ProbesAreShortUnderAGoodHash(t *testing.T) {
-	const sessions = 4000
-	c := NewForTest(Config[int]{}, 1, HashGood)
-	defer c.Close()
-	for i := range sessions {
-		if err := c.Update(Key{"p", strconv.Itoa(i)}, i); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if beyond := c.shards[0].table.Load().Beyond(); beyond > sessions/2 {
-		t.Errorf("%d sessions lie %d buckets beyond their own; want half as many at most", sessions, beyond)
-	}
-}
-
 // The place in the wheel that a session leaves behind is given up before anybody asks the wheel what
 // is due.
 func TestPromise9FreedSlotNeverComesDue(t *testing.T) {
@@ -202,7 +187,7 @@ func TestPromise9HoldsCountWhatTheyDo(t *testing.T) {
 		}
 	}
 	s.mu.Lock()
-	gave, ok := s.evictLocked(c, c.now(), nil)
+	gave, ok := s.evictByHandLocked(c.now(), nil)
 	looked := 0 // at those that are left
 	for slot := range s.mu.place {
 		if n := s.nodeLocked(uint32(slot)); n != nil && n.Item.meta.Load()&useMask == 0 {
@@ -210,7 +195,7 @@ func TestPromise9HoldsCountWhatTheyDo(t *testing.T) {
 		}
 	}
 	work := s.mu.work
-	c.unlock(s)
+	s.unlock()
 	c.giveBack(gave)
 	if !ok || looked != eviction.MaxExamined || int(work) != looked+1 { // all are in use: one goes without a look
 		t.Errorf("an eviction looked at %d sessions and removed one, and counts as work on %d; want %d and %d",
@@ -230,7 +215,7 @@ func TestPromise9NoEvictionExceedsTheBatch(t *testing.T) {
 	for work := range batchSessions + 1 {
 		s.mu.work = work
 		fits := work+one+2 <= batchSessions // beside one that is over, and the one that is stored
-		if begins := !s.spentLocked(); begins != fits {
+		if begins := !s.batchUsedUpLocked(); begins != fits {
 			t.Errorf("after work on %d of %d sessions an eviction of %d begins: %v; want %v", work, batchSessions, one, begins, fits)
 		}
 	}

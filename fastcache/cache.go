@@ -139,7 +139,7 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 	c.alarm.quiet.L = &c.alarm.mu.Mutex
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.table = &c.tables[i]
+		s.table, s.cache = &c.tables[i], c
 		s.idle.L = &s.mu.Mutex
 		s.next.Store(never)
 		s.resetLocked()
@@ -207,7 +207,7 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 		return c.lookupSlow(digest, key)
 	}
 	if meta&useMask < maxUse {
-		n.Item.meta.Store(meta + 1) // as used does
+		n.Item.meta.Store(meta + 1) // as noteUse does
 	}
 	return n.Item.value, true
 }
@@ -265,7 +265,7 @@ func (c *Cache[V]) use(n *node[V]) bool {
 	if revoked(n) {
 		return false
 	}
-	e.used()
+	e.noteUse()
 	return true
 }
 
@@ -312,18 +312,6 @@ func (c *Cache[V]) Peek(key Key) (Entry[V], bool) {
 	return Entry[V]{}, false
 }
 
-// entryOf returns a node's entry if it is alive now.
-func (c *Cache[V]) entryOf(n *node[V]) (Entry[V], bool) {
-	wall := time.Now()
-	now := int64(wall.Sub(c.birth))
-	until := n.Item.until.Load()
-	if until <= now || revoked(n) {
-		return Entry[V]{}, false
-	}
-	// From the present wall time, so that a step of the clock since birth does not count.
-	return Entry[V]{keyOf(n), n.Item.value, wall.Add(time.Duration(until - now))}, true
-}
-
 // Size returns the number of sessions: OTP's size/1. It costs one load. It may count
 // sessions that expired a tick (16.8 ms) ago or are on their way in or out.
 func (c *Cache[V]) Size() int { return int(c.places.Load()) }
@@ -351,7 +339,7 @@ func (c *Cache[V]) Close() error {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.mu.closed = true
-		c.unlock(s)
+		s.unlock()
 	}
 	c.clearAll(Closed, nil, Key{})
 	for i := range c.shards {

@@ -15,9 +15,6 @@ const (
 	// DefaultTTL is the life of a session whose Update names none: OTP's session_lifetime,
 	// and the longest that RFC 5246 (F.1.4) suggests.
 	DefaultTTL = 24 * time.Hour
-
-	// MaxKeyPart is the largest length of each part of a Key, in bytes.
-	MaxKeyPart = 64 << 10
 )
 
 // Errors that callers compare with errors.Is. Those of a bad argument come wrapped, with the value
@@ -148,17 +145,6 @@ type Config[V any] struct {
 func checkTTL(ttl time.Duration) error {
 	if ttl <= 0 {
 		return fmt.Errorf("%w: TTL is %v; want more than 0", ErrBadTTL, ttl)
-	}
-	return nil
-}
-
-// checkLength returns the error of a key with a part that is too long. It does not show the key.
-func checkLength(key Key) error {
-	switch {
-	case len(key.Partial) > MaxKeyPart:
-		return fmt.Errorf("%w: Partial has %d bytes; want at most %d", ErrKeyTooLong, len(key.Partial), MaxKeyPart)
-	case len(key.ID) > MaxKeyPart:
-		return fmt.Errorf("%w: ID has %d bytes; want at most %d", ErrKeyTooLong, len(key.ID), MaxKeyPart)
 	}
 	return nil
 }

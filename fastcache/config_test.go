@@ -200,3 +200,96 @@ func TestStatsCountHitsAndMisses(t *testing.T) {
 		}
 	}
 }
+
+// The errors of a bad argument name the value and the limit, wrap what callers compare, and never
+// show the key. The zero Cache says what is wrong, or is empty.
+func TestErrorsNameTheValueAndTheLimit(t *testing.T) {
+	long := func(n int) string { return string(make([]byte, n)) + "secret" }
+	weight := int64(1)
+	c := fastcache.NewForTest(fastcache.Config[int]{MaxWeight: 10, Weigh: func(fastcache.Key, int) int64 { return weight }}, 1, fastcache.HashGood)
+	defer c.Close()
+	for _, tc := range []struct {
+		name   string
+		key    fastcache.Key
+		ttl    time.Duration
+		weight int64
+		want   error
+		text   string
+	}{
+		{"TTL 0", fastcache.Key{"p", "secret"}, 0, 1, fastcache.ErrBadTTL, "fastcache: TTL is not positive: TTL is 0s; want more than 0"},
+		{"TTL -1s", fastcache.Key{"p", "secret"}, -time.Second, 1, fastcache.ErrBadTTL, "fastcache: TTL is not positive: TTL is -1s; want more than 0"},
+		{"long Partial", fastcache.Key{long(fastcache.MaxKeyPart), ""}, 1, 1, fastcache.ErrKeyTooLong,
+			"fastcache: part of the key is longer than 64 KiB: Partial has 65542 bytes; want at most 65536"},
+		{"long ID", fastcache.Key{"", long(fastcache.MaxKeyPart)}, 1, 1, fastcache.ErrKeyTooLong,
+			"fastcache: part of the key is longer than 64 KiB: ID has 65542 bytes; want at most 65536"},
+		{"weight -3", fastcache.Key{"p", "secret"}, 1, -3, fastcache.ErrBadWeight, "fastcache: Weigh returned a negative weight: Weigh returned -3; want 0 to 10"},
+		{"weight 11", fastcache.Key{"p", "secret"}, 1, 11, fastcache.ErrTooHeavy, "fastcache: session weighs more than MaxWeight: it weighs 11; want at most 10"},
+	} {
+		weight = tc.weight
+		for method, err := range map[string]error{
+			"UpdateTTL":         c.UpdateTTL(tc.key, 1, tc.ttl),
+			"UpdateOnProbation": c.UpdateOnProbation(tc.key, 1, tc.ttl),
+		} {
+			if fmt.Sprint(err) != tc.text || !isError(err, tc.want) {
+				t.Errorf("%s with %s = %v; want %s", method, tc.name, err, tc.text)
+			}
+		}
+		if err := c.Update(tc.key, 1); tc.want != fastcache.ErrBadTTL && fmt.Sprint(err) != tc.text {
+			t.Errorf("Update with %s = %v; want %s", tc.name, err, tc.text)
+		}
+	}
+}
+
+func isError(err, want error) bool {
+	u, ok := err.(interface{ Unwrap() error })
+	return ok && u.Unwrap() == want
+}
+
+func TestTheZeroCacheIsEmptyAndSaysWhy(t *testing.T) {
+	var c fastcache.Cache[int]
+	k := fastcache.Key{"p", "a"}
+	for method, err := range map[string]error{
+		"Update":            c.Update(k, 1),
+		"UpdateTTL":         c.UpdateTTL(k, 1, time.Hour),
+		"UpdateOnProbation": c.UpdateOnProbation(k, 1, time.Hour),
+	} {
+		if err != fastcache.ErrNotMade {
+			t.Errorf("%s = %v; want ErrNotMade", method, err)
+		}
+	}
+	found := map[string]bool{"Delete": c.Delete(k), "Demote": c.Demote(k)}
+	_, found["Take"] = c.Take(k)
+	_, found["Peek"] = c.Peek(k)
+	_, _, found["TakeNewest"] = c.TakeNewest("p")
+	_, _, found["TakeNewestKeepLast"] = c.TakeNewestKeepLast("p")
+	for range c.All() {
+		found["All"] = true
+	}
+	for range c.SelectSession("p") {
+		found["SelectSession"] = true
+	}
+	for range c.Entries() {
+		found["Entries"] = true
+	}
+	found["Foldl"] = fastcache.Foldl(&c, func(fastcache.Key, int, int) int { return 1 }, 0) != 0
+	found["DeletePartial"] = c.DeletePartial("p") != 0
+	found["Clear"] = c.Clear() != 0
+	found["Size"] = c.Size() != 0
+	found["Stats"] = c.Stats() != fastcache.Stats{}
+	for method, ok := range found {
+		if ok {
+			t.Errorf("%s finds something in the zero Cache", method)
+		}
+	}
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Lookup of the zero Cache does not panic, as its comment says")
+		}
+	}()
+	c.Lookup(k)
+}

@@ -34,26 +34,27 @@ const (
 
 // uncrowdLocked removes a session if the one to be stored, which is not there yet, would be one too many for
 // its bucket, and takes over its room. What has expired goes first.
-func (s *shard[V]) uncrowdLocked(c *Cache[V], u *update[V]) outcome {
+func (s *shard[V]) uncrowdLocked(u *update[V]) outcome {
 	for {
-		slot := s.crowdedLocked(c, uint32(u.digest))
+		slot := s.crowdVictimLocked(uint32(u.digest))
 		if slot == noSlot {
-			return stored
+			return goOn
 		}
-		if s.spentLocked() {
+		if s.batchUsedUpLocked() {
 			return again
 		}
-		more, ok := s.expiredLocked(c, u.now)
+		more, ok := s.expireOneLocked(u.now)
 		if !ok {
-			more, _ = s.removeLocked(c, s.nodeLocked(slot), Crowded, u.now)
+			more, _ = s.removeLocked(s.nodeLocked(slot), Crowded, u.now)
 		}
 		u.room.add(more)
 	}
 }
 
-// crowdedLocked returns the slot of the session that must go before one with a hash that is not there
+// crowdVictimLocked returns the slot of the session that must go before one with a hash that is not there
 // yet is stored; noSlot if none must.
-func (s *shard[V]) crowdedLocked(c *Cache[V], hash uint32) uint32 {
+func (s *shard[V]) crowdVictimLocked(hash uint32) uint32 {
+	c := s.cache
 	if c.maxCrowd == 0 {
 		return noSlot
 	}
@@ -103,38 +104,37 @@ func (s *shard[V]) neighbourLocked(t *table[V], home int) uint32 {
 
 // listCrowdsLocked lists the crowds of all buckets.
 func (s *shard[V]) listCrowdsLocked() {
-	m, t := &s.mu, s.table.Load()
-	m.crowds = eviction.NewLists(t.Len())
-	for slot := range m.policy.All() {
-		m.crowds.Add(t.Number(m.hash[slot]), slot, len(m.place))
+	t := s.table.Load()
+	s.mu.crowds = eviction.NewLists(t.Len())
+	for slot := range s.mu.policy.All() {
+		s.mu.crowds.Add(t.Number(s.mu.hash[slot]), slot, len(s.mu.place))
 	}
 }
 
 // rehomeLocked lists the crowds of a table that will be the shard's, if they are listed, each in its order.
 func (s *shard[V]) rehomeLocked(t *table[V]) {
-	m := &s.mu
-	if m.crowds == nil {
+	if s.mu.crowds == nil {
 		return
 	}
-	old := m.crowds
-	m.crowds = eviction.NewLists(t.Len())
+	old := s.mu.crowds
+	s.mu.crowds = eviction.NewLists(t.Len())
 	for bucket := range s.table.Load().Len() {
 		for slot := range old.Slots(bucket) {
-			m.crowds.Add(t.Number(m.hash[slot]), slot, len(m.place))
+			s.mu.crowds.Add(t.Number(s.mu.hash[slot]), slot, len(s.mu.place))
 		}
 	}
 }
 
 // joinCrowdLocked notes a resident as the newest of its crowd, if these are listed.
 func (s *shard[V]) joinCrowdLocked(slot uint32) {
-	if m := &s.mu; m.crowds != nil {
-		m.crowds.Add(s.table.Load().Number(m.hash[slot]), slot, len(m.place))
+	if s.mu.crowds != nil {
+		s.mu.crowds.Add(s.table.Load().Number(s.mu.hash[slot]), slot, len(s.mu.place))
 	}
 }
 
 // leaveCrowdLocked takes a resident off the list of its crowd, if it is on one.
 func (s *shard[V]) leaveCrowdLocked(slot uint32) {
-	if m := &s.mu; m.crowds != nil {
-		m.crowds.Remove(s.table.Load().Number(m.hash[slot]), slot)
+	if s.mu.crowds != nil {
+		s.mu.crowds.Remove(s.table.Load().Number(s.mu.hash[slot]), slot)
 	}
 }

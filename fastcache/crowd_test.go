@@ -442,22 +442,3 @@ func TestPromise9GrowthPutsSessionsNearTheirBuckets(t *testing.T) {
 		c.Close()
 	}
 }
-
-// Tables grow by doubling alone, up to one that is hardly larger than a full shard needs.
-func TestTablesDoubleUpToWhatAFullShardNeeds(t *testing.T) {
-	for sessions := smallShard; sessions < 20_000; sessions++ {
-		first, full := firstTable(sessions), buckets.For(sessions)
-		last := first
-		for last < full {
-			last *= 2
-		}
-		if last > full+full/wasteOf || first >= 2*wasteOf {
-			t.Fatalf("for %d sessions the first table has %d buckets and the last %d; want few, and %d", sessions, first, last, full)
-		}
-	}
-	for slots, n := 32, unboundedTable; slots < 1<<26; slots, n = 2*slots, 2*n {
-		if want := buckets.For(slots); n < want || n > want+want/32 {
-			t.Errorf("%d slots of a cache without a bound on the count have %d buckets; want %d or hardly more", slots, n, want)
-		}
-	}
-}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/sessioncache/sessioncache/internal/testing/model"
 )
 
 // The digest of a key under XXHash is the same in every process and on every machine, for ever: what is recorded
@@ -124,5 +126,42 @@ func TestXXHashDigestsUseAllBits(t *testing.T) {
 				t.Errorf("of the keys %s, bit %d is one in %d of %d digests", name, bit, n1, n)
 			}
 		}
+	}
+}
+
+// Secret digests depend on a seed, so nobody can choose ids that collide, and on where a key's parts end.
+func TestPromise9DigestsAreSecret(t *testing.T) {
+	cfg := Config[int]{Hash: SecretHash}
+	a, b := NewForTest(cfg, 1, HashGood), NewForTest(cfg, 1, HashGood)
+	seen := map[uint64]bool{}
+	for i := range 10_000 {
+		id := fmt.Sprint(i)
+		inA, partialInA := a.digest(Key{"p" + id, id}), a.partialDigest("p"+id)
+		inB, partialInB := b.digest(Key{"p" + id, id}), b.partialDigest("p"+id)
+		if inA == inB || partialInA == partialInB {
+			t.Errorf("key %d has the same digest in two caches", i)
+		}
+		moved := a.digest(Key{"p", id + id})
+		seen[inA], seen[moved] = true, true
+	}
+	if len(seen) != 20_000 {
+		t.Errorf("20000 keys have %d digests", len(seen))
+	}
+	x, y := NewForTest(Config[int]{}, 1, HashGood), NewForTest(Config[int]{}, 1, HashGood)
+	if x.partialDigest("p") == y.partialDigest("p") {
+		t.Error("under XXHash a partial key has the same digest in the indexes of two caches")
+	}
+	parts, byID, byPartial := map[string]bool{}, map[uint64]bool{}, map[uint64]bool{}
+	for id := range 256 {
+		if plain := (model.Op{ID: uint8(id)}).Key().ID; len(plain) <= MaxKeyPart {
+			part := model.Colliding.OfPart(plain) // all of these have one XXH64
+			one := a.digest(Key{"p", part})
+			other := a.digest(Key{part, "id"})
+			parts[part], byID[one], byPartial[other] = true, true, true
+		}
+	}
+	if len(parts) < 200 || len(byID) != len(parts) || len(byPartial) != len(parts) {
+		t.Errorf("%d parts of one XXH64 have %d digests as ids and %d as partial keys; want 200 at least, and as many",
+			len(parts), len(byID), len(byPartial))
 	}
 }

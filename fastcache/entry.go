@@ -3,6 +3,7 @@ package fastcache
 import (
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/sessioncache/sessioncache/index"
@@ -39,10 +40,10 @@ type node[V any] = index.Node[entry[V]]
 // the uses, so Lookup may read it without synchronization; Update publishes a new entry
 // instead of editing this one.
 type entry[V any] struct {
-	// until is deadline and state in one: positive, the entry is alive until that many
-	// nanoseconds after the cache's birth; else it is gone, and this is minus the Reason.
-	// It becomes gone once, by compare-and-swap, and stays so. A replaced entry is never
-	// marked gone: nothing refers to it but readers that found it before.
+	// until is deadline and state in one. If it is positive, the entry is alive until that many
+	// nanoseconds after the cache's birth. Otherwise the entry has been killed, and this is minus the Reason.
+	// It is killed once, by compare-and-swap, and stays so: end.go has the words for how a session ends. A replaced entry
+	// is never killed: only readers that found it before still refer to it.
 	until atomic.Int64
 
 	value V
@@ -117,7 +118,8 @@ func newLongNode[V any](key Key, value V) *node[V] {
 	return &n.node
 }
 
-// extraOf returns what a longNode holds besides.
+// extraOf returns what a longNode holds behind its entry. The cast is not checked: of a node of another shape it
+// would return memory that belongs to others. longBit tells the longNodes, and with IdleTTL every node is one.
 func extraOf[V any](n *node[V]) *extra { return &(*longNode[V])(unsafe.Pointer(n)).extra }
 
 // text returns part of the key's bytes as a string that aliases them; they are never
@@ -172,81 +174,16 @@ func hasKey[V any](n *node[V], key Key) bool {
 	return idOf(n) == key.ID && partialOf(n) == key.Partial
 }
 
-// revoked reports whether DeletePartial took the node's group away. Once true, it stays.
-func revoked[V any](n *node[V]) bool {
-	g := n.Group()
-	return g != nil && g.Revoked()
-}
-
-// aliveAt reports whether the session can be returned at an instant.
-func aliveAt[V any](n *node[V], now int64) bool {
-	return n.Item.until.Load() > now && !revoked(n)
-}
-
-// kill marks the node gone for a reason and returns true, or false if it was gone already.
-// What was over before the caller came keeps its own reason, and is not the caller's.
-func kill[V any](n *node[V], reason Reason, now int64) bool {
-	for {
-		u := n.Item.until.Load()
-		if u <= 0 {
-			return false
-		}
-		why := over(n, u, now)
-		if why == 0 {
-			why = reason
-		}
-		// linearizes: the session is gone here; a Lookup that loaded until earlier may
-		// still return it.
-		if n.Item.until.CompareAndSwap(u, -int64(why)) {
-			return why == reason
-		}
-		// A Lookup moved the idle deadline, or another caller killed it.
-	}
-}
-
-// settle reports whether the session is over, and makes that final where only its deadline
-// or its group say so: a Lookup that read the clock in time can move the deadline no more.
-func settle[V any](n *node[V], now int64) bool {
-	for {
-		u := n.Item.until.Load()
-		if u <= 0 {
-			return true
-		}
-		why := over(n, u, now)
-		if why == 0 {
-			return false
-		}
-		if n.Item.until.CompareAndSwap(u, -int64(why)) {
-			return true
-		}
-	}
-}
-
-// over returns why a session with this until is over though nobody has killed it: its
-// deadline has passed, or its group was revoked; 0 if it is not.
-func over[V any](n *node[V], until, now int64) Reason {
-	switch {
-	case until <= now:
-		return Expired
-	case revoked(n):
-		return Revoked
-	}
-	return 0
-}
-
-// removalReason returns why a killed node is gone.
-func removalReason[V any](n *node[V]) Reason { return Reason(-n.Item.until.Load()) }
-
-// used notes a use for the eviction hand. It stores only if that changes the count, so a
+// noteUse notes a use for the eviction hand. It stores only if that changes the count, so a
 // session that is looked up again and again is only read.
-func (e *entry[V]) used() {
+func (e *entry[V]) noteUse() {
 	if meta := e.meta.Load(); meta&useMask < maxUse {
 		e.meta.Store(meta + 1) // two readers may count as one; the hand does not mind
 	}
 }
 
-// harvest takes the uses counted since the last harvest.
-func (e *entry[V]) harvest() uint32 {
+// takeUses takes the uses counted since the last takeUses.
+func (e *entry[V]) takeUses() uint32 {
 	meta := e.meta.Load()
 	uses := meta & useMask
 	if uses != 0 {
@@ -260,7 +197,31 @@ func (e *entry[V]) inheritUses(old *entry[V]) {
 	e.setMeta(e.meta.Load() | old.meta.Load()&useMask)
 }
 
-// setUntil and setMeta store into an entry that nobody else can see yet. An atomic store
-// costs an Update as much as a mutex, and publishing the entry orders these as well.
+// setUntil and setMeta store into an entry that is not published yet, by plain stores. Publishing the entry orders
+// them, and an atomic store would cost an Update as much as a mutex. In a published entry they would be data races.
 func (e *entry[V]) setUntil(until int64) { *(*int64)(unsafe.Pointer(&e.until)) = until }
 func (e *entry[V]) setMeta(meta uint32)  { *(*uint32)(unsafe.Pointer(&e.meta)) = meta }
+
+// prefetch and prefetchGroup load memory that is needed soon, and drop what they have loaded. The loads are
+// atomic because the compiler leaves out a plain load whose result is not used.
+func prefetch[V any](n *node[V])      { n.Item.until.Load() }
+func prefetchGroup[V any](n *node[V]) { n.Group().Newest() }
+
+// An Entry is one session as Peek and Entries show it.
+type Entry[V any] struct {
+	Key     Key       // aliases the cache's memory
+	Value   V         // the value of the Update
+	Expires time.Time // the first instant at which no Lookup returns it
+}
+
+// entryOf returns a node's entry if it is alive now.
+func (c *Cache[V]) entryOf(n *node[V]) (Entry[V], bool) {
+	wall := time.Now()
+	now := int64(wall.Sub(c.birth))
+	until := n.Item.until.Load()
+	if until <= now || revoked(n) {
+		return Entry[V]{}, false
+	}
+	// From the present wall time, so that a step of the clock since birth does not count.
+	return Entry[V]{keyOf(n), n.Item.value, wall.Add(time.Duration(until - now))}, true
+}

@@ -81,7 +81,7 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		w, err := s.checkLocked(c)
+		w, err := s.checkLocked()
 		residents += s.mu.resident
 		listed.add(s.probationersLocked())
 		s.mu.Unlock()
@@ -148,80 +148,80 @@ func (c *Cache[V]) checkLinked(n *node[V]) error {
 }
 
 // checkLocked checks one shard and returns the weight of its residents.
-func (s *shard[V]) checkLocked(c *Cache[V]) (weight int64, err error) {
-	m := &s.mu
+func (s *shard[V]) checkLocked() (weight int64, err error) {
 	t := s.table.Load()
-	if err := t.Check(func(n *node[V]) uint32 { return m.hash[n.Item.slot] }); err != nil {
+	if err := t.Check(func(n *node[V]) uint32 { return s.mu.hash[n.Item.slot] }); err != nil {
 		return 0, err
 	}
 	nodes := 0
 	for range t.All() {
 		nodes++
 	}
-	if nodes != m.resident {
-		return 0, fmt.Errorf("the table has %d nodes, the shard %d", nodes, m.resident)
+	if nodes != s.mu.resident {
+		return 0, fmt.Errorf("the table has %d nodes, the shard %d", nodes, s.mu.resident)
 	}
 	deadlines := map[uint32]timerwheel.Tick{}
-	if m.wheel != nil {
-		deadlines = maps.Collect(m.wheel.All())
+	if s.mu.wheel != nil {
+		deadlines = maps.Collect(s.mu.wheel.All())
 	}
 	free := 0
-	for slot := m.free; slot != noSlot; slot = m.hash[slot] {
-		if free++; free > len(m.place) || m.place[slot] != buckets.NoPlace {
+	for slot := s.mu.free; slot != noSlot; slot = s.mu.hash[slot] {
+		if free++; free > len(s.mu.place) || s.mu.place[slot] != buckets.NoPlace {
 			return 0, fmt.Errorf("slot %d is in the free list and taken, or the list is a ring", slot)
 		}
 	}
 	queued := 0
-	for slot := range m.place {
+	for slot := range s.mu.place {
 		n := s.nodeLocked(uint32(slot))
 		if n == nil {
-			if m.policy.Has(uint32(slot)) {
+			if s.mu.policy.Has(uint32(slot)) {
 				return 0, fmt.Errorf("free slot %d is queued", slot)
 			}
 			continue
 		}
-		if err := s.checkSlotLocked(c, uint32(slot), n, deadlines); err != nil {
+		if err := s.checkSlotLocked(uint32(slot), n, deadlines); err != nil {
 			return 0, err
 		}
 		queued++
-		if c.cfg.Weigh != nil {
-			weight += m.weight[slot]
+		if s.cache.cfg.Weigh != nil {
+			weight += s.mu.weight[slot]
 		}
 	}
-	if queued != m.resident || free+queued != len(m.place) {
-		return 0, fmt.Errorf("%d resident, %d slots taken, %d free, %d in all", m.resident, queued, free, len(m.place))
+	if queued != s.mu.resident || free+queued != len(s.mu.place) {
+		return 0, fmt.Errorf("%d resident, %d slots taken, %d free, %d in all", s.mu.resident, queued, free, len(s.mu.place))
 	}
-	if m.resident > 0 && m.wheel.Len() != m.resident {
-		return 0, fmt.Errorf("%d resident, %d scheduled", m.resident, m.wheel.Len())
+	if s.mu.resident > 0 && s.mu.wheel.Len() != s.mu.resident {
+		return 0, fmt.Errorf("%d resident, %d scheduled", s.mu.resident, s.mu.wheel.Len())
 	}
 	if next := s.nextLocked(); s.next.Load() > next {
 		return 0, fmt.Errorf("published next %d is later than the wheel's %d", s.next.Load(), next)
 	}
-	if err := s.checkCrowdsLocked(c); err != nil {
+	if err := s.checkCrowdsLocked(); err != nil {
 		return 0, err
 	}
-	if err := m.probation.Check(); err != nil {
+	if err := s.mu.probation.Check(); err != nil {
 		return 0, fmt.Errorf("on probation: %w", err)
 	}
-	return weight, m.policy.Check(m.resident)
+	return weight, s.mu.policy.Check(s.mu.resident)
 }
 
 // checkCrowdsLocked checks that crowds are as small as they must be and listed right, and that their sessions
 // lie within reach.
-func (s *shard[V]) checkCrowdsLocked(c *Cache[V]) error {
-	m, t := &s.mu, s.table.Load()
+func (s *shard[V]) checkCrowdsLocked() error {
+	c := s.cache
+	t := s.table.Load()
 	if c.maxCrowd == 0 {
-		if m.crowds != nil {
+		if s.mu.crowds != nil {
 			return fmt.Errorf("crowds are listed, and have no bound")
 		}
 		return nil
 	}
 	crowds := make([]int, t.Len())
-	for slot, p := range m.place {
+	for slot, p := range s.mu.place {
 		if p == buckets.NoPlace {
 			continue
 		}
-		home := t.Number(m.hash[slot])
+		home := t.Number(s.mu.hash[slot])
 		if ahead := t.Ahead(home, p); ahead > buckets.Reach {
 			return fmt.Errorf("slot %d lies %d buckets ahead of its own; want %d at most", slot, ahead, buckets.Reach)
 		}
@@ -230,14 +230,14 @@ func (s *shard[V]) checkCrowdsLocked(c *Cache[V]) error {
 		}
 	}
 	for home, n := range crowds {
-		if m.crowds == nil {
+		if s.mu.crowds == nil {
 			break
 		}
-		if got := m.crowds.Len(home); got != n {
+		if got := s.mu.crowds.Len(home); got != n {
 			return fmt.Errorf("bucket %d has a crowd of %d; %d are listed", home, n, got)
 		}
-		err := m.crowds.Check(home, func(slot uint32) bool {
-			return m.place[slot] != buckets.NoPlace && t.Number(m.hash[slot]) == home
+		err := s.mu.crowds.Check(home, func(slot uint32) bool {
+			return s.mu.place[slot] != buckets.NoPlace && t.Number(s.mu.hash[slot]) == home
 		})
 		if err != nil {
 			return err
@@ -260,17 +260,17 @@ func (s *shard[V]) probationersLocked() (p probationers) {
 	return p
 }
 
-func (s *shard[V]) checkSlotLocked(c *Cache[V], slot uint32, n *node[V], deadlines map[uint32]timerwheel.Tick) error {
-	m := &s.mu
+func (s *shard[V]) checkSlotLocked(slot uint32, n *node[V], deadlines map[uint32]timerwheel.Tick) error {
+	c := s.cache
 	digest := c.digest(keyOf(n))
 	switch {
 	case n.Item.slot != slot:
 		return fmt.Errorf("the node in slot %d says %d", slot, n.Item.slot)
-	case c.shardOf(digest) != s || m.hash[slot] != uint32(digest):
+	case c.shardOf(digest) != s || s.mu.hash[slot] != uint32(digest):
 		return fmt.Errorf("slot %d has a wrong hash", slot)
 	case find(s.table.Load(), uint32(digest), keyOf(n)) != n:
 		return fmt.Errorf("the table does not find the node in slot %d", slot)
-	case !m.policy.Has(slot):
+	case !s.mu.policy.Has(slot):
 		return fmt.Errorf("slot %d is in no queue", slot)
 	}
 	at, ok := deadlines[slot]
@@ -278,4 +278,14 @@ func (s *shard[V]) checkSlotLocked(c *Cache[V], slot uint32, n *node[V], deadlin
 		return fmt.Errorf("slot %d is not scheduled, or after its deadline", slot)
 	}
 	return nil
+}
+
+// nodeOf returns the node that a key finds in the table.
+func nodeOf[V any](c *Cache[V], key Key) *node[V] { return c.find(c.digest(key), key) }
+
+// holdTimer plays a timer that is late: it does not run until the test calls wake.
+func holdTimer[V any](c *Cache[V]) {
+	c.alarm.mu.Lock()
+	defer c.alarm.mu.Unlock()
+	c.alarm.mu.timer.Stop() // pending stays: wake takes it off
 }

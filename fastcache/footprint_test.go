@@ -79,3 +79,21 @@ func TestHoveringAroundOneSessionAllocatesTheSessionAlone(t *testing.T) {
 		t.Errorf("storing and deleting the only session allocates %v objects; want 1", got)
 	}
 }
+
+// Where nobody listens to removals, no call starts a goroutine to deliver them.
+func TestNothingIsDeliveredWithoutOnRemove(t *testing.T) {
+	c := NewForTest(Config[int]{}, 1, HashGood)
+	defer c.Close()
+	s := &c.shards[0]
+	for i := range 1000 {
+		if err := c.Update(Key{"p", "a"}, i); err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock()
+		delivering := s.mu.delivering
+		s.mu.Unlock()
+		if delivering {
+			t.Fatal("an Update started a goroutine to deliver reports to nobody")
+		}
+	}
+}

@@ -232,7 +232,7 @@ func TestOrdersATakenVersionTakesTheOldOneWithIt(t *testing.T) {
 			if v, _ := s.Lookup(keyA); v == 1 && !ok {
 				r.Failf("Lookup returns the old version, after the partial key was found empty")
 			}
-			s.giveBack(s.removeAnywhere(n, Taken))
+			s.giveBack(s.removeNode(n, Taken))
 		})
 	})
 }

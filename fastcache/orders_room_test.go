@@ -97,10 +97,10 @@ func TestOrdersAQuotaPushesOutWhatIsBeingStored(t *testing.T) {
 		r.Go("makes room, in another shard", func() {
 			sh, u := s.shardOf(s.digest(far)), &update[int]{key: far}
 			sh.mu.Lock()
-			out := sh.quotaLocked(s.Cache, u)
-			s.unlock(sh)
+			out := sh.enforceQuotaLocked(u)
+			sh.unlock()
 			if out == victimWaits {
-				s.removeVictim(u.victim)
+				s.giveBack(s.removeNode(u.victim, Quota))
 			}
 		})
 	})

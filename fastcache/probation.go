@@ -101,24 +101,6 @@ func (c *Cache[V]) probationFirst(u *update[V]) bool {
 	return weight-hand.weight-onWeight < c.maxWeight-c.maxWeight/2
 }
 
-// evictForLocked evicts a session of this shard, but never except, to make room for the
-// newcomer. False says that the shard has none; or, unless anyGoes, that it has none on probation
-// while other shards have, or may have.
-func (s *shard[V]) evictForLocked(c *Cache[V], u *update[V], except *node[V], anyGoes bool) (room, bool) {
-	if !anyGoes && c.probationFirst(u) {
-		spared := slotOf(except)
-		if s.mu.policy.OldestSpent(spared) == noSlot {
-			slot := s.mu.probation.Oldest(spared)
-			if slot == noSlot {
-				return room{}, false
-			}
-			room, _ := s.removeLocked(c, s.nodeLocked(slot), Evicted, u.now)
-			return room, true
-		}
-	}
-	return s.evictLocked(c, u.now, except)
-}
-
 // endProbationLocked takes a slot off the list of those on probation, which it must be on, and
 // returns what it was counted as. It needs the slot's weight.
 func (s *shard[V]) endProbationLocked(slot uint32) probationers {

@@ -21,43 +21,18 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 	digest := c.digest(key)
 	s := c.shardOf(digest)
 	s.mu.Lock()
-	defer c.unlock(s)
+	defer s.unlock()
 	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil {
 		return value, false
 	}
 	// TakeNewest may have killed it and wait for our lock; then it has the session, not we.
-	room, ended := s.removeLocked(c, n, reason, c.now())
+	room, killed := s.removeLocked(n, reason, c.now())
 	c.giveBack(room)
-	if !ended {
+	if !killed {
 		return value, false
 	}
 	return n.Item.value, true
-}
-
-// Demote marks a session as one that will hardly be used again, such as a TLS 1.3 ticket
-// that was used: it is still served, but is its shard's next victim, after those demoted
-// before it. An Update of its key undoes it. Demote reports whether there was such a session.
-//
-// Who gives a client that resumed a new session should demote the used one first and store the
-// new one next, in the same goroutine: the cache learns whether sessions stored so are used more
-// often than others, and if they are, has the others make room sooner.
-func (c *Cache[V]) Demote(key Key) bool {
-	if len(c.shards) == 0 {
-		return false
-	}
-	digest := c.digest(key)
-	s := c.shardOf(digest)
-	s.mu.Lock()
-	defer c.unlock(s)
-	n := find(s.table.Load(), uint32(digest), key)
-	if n == nil || !aliveAt(n, c.now()) {
-		return false
-	}
-	if s.mu.policy.Demote(n.Item.slot) {
-		c.noteDemote()
-	}
-	return true
 }
 
 // TakeNewest returns the newest session of a partial key and removes it in one step; no two
@@ -83,7 +58,7 @@ func (c *Cache[V]) takeNewest(partial string, keepLast bool) (key Key, value V, 
 		return key, value, false
 	}
 	if taken {
-		c.giveBack(c.removeAnywhere(n, Taken))
+		c.giveBack(c.removeNode(n, Taken))
 	}
 	return keyOf(n), n.Item.value, true
 }
@@ -99,7 +74,7 @@ func (c *Cache[V]) pickNewest(partial string, keepLast bool) (picked *node[V], t
 		}
 		budget := batchSessions
 		for ; budget > 0; budget-- {
-			n, done := firstAlive(g, nil, c.now(), &budget)
+			n, done := unlinkOverLocked(g, nil, c.now(), &budget)
 			if done && (n == nil || c.pickLocked(g, n, keepLast, &budget, &taken)) {
 				c.index.Unlock(g)
 				return n, taken
@@ -114,7 +89,7 @@ func (c *Cache[V]) pickNewest(partial string, keepLast bool) (picked *node[V], t
 func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast bool, budget *int, taken *bool) bool {
 	now := c.now()
 	if keepLast {
-		elder, done := firstAlive(g, n, now, budget)
+		elder, done := unlinkOverLocked(g, n, now, budget)
 		if !done {
 			return false
 		}
@@ -132,11 +107,11 @@ func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast boo
 	return true
 }
 
-// firstAlive returns the newest session alive, or the newest among those older than a given
+// unlinkOverLocked returns the newest session alive, or the newest among those older than a given
 // one, or nil. Those before it are over for good; it unlinks them, at the price of the budget,
 // so that nobody walks over them again, and the timer removes them from their slots. False
 // says that the budget is used up. It needs the group's lock.
-func firstAlive[V any](g *index.Group[entry[V]], after *node[V], now int64, budget *int) (*node[V], bool) {
+func unlinkOverLocked[V any](g *index.Group[entry[V]], after *node[V], now int64, budget *int) (*node[V], bool) {
 	for ; *budget > 0; *budget-- {
 		n := g.Newest()
 		if after != nil {
@@ -148,14 +123,6 @@ func firstAlive[V any](g *index.Group[entry[V]], after *node[V], now int64, budg
 		unlink(g, n)
 	}
 	return nil, false
-}
-
-// unlink takes a node out of its group, if it is linked there, and cuts it off from the others: a key
-// that was handed out points into it and must not keep them alive. It needs the group's lock.
-func unlink[V any](g *index.Group[entry[V]], n *node[V]) {
-	if g.Unlink(n) {
-		g.Retire(n)
-	}
 }
 
 // DeletePartial revokes all sessions of a partial key and returns how many there were. One
@@ -208,29 +175,15 @@ func (c *Cache[V]) removeMatching(reason Reason, match func(*node[V]) bool) int 
 				if n == nil || !match(n) {
 					continue
 				}
-				room, ended := s.removeLocked(c, n, reason, now)
+				room, killed := s.removeLocked(n, reason, now)
 				c.giveBack(room)
-				if ended {
+				if killed {
 					count++
 				}
 			}
 			more = rest
-			c.unlock(s)
+			s.unlock()
 		}
 	}
 	return count
-}
-
-// A batch holds the nodes of a run of slots, nil for free ones.
-type batch[V any] [batchSessions]*node[V]
-
-// fillLocked copies the nodes of the slots from a given one on. It returns how many slots
-// that were, and whether there are more.
-func (b *batch[V]) fillLocked(s *shard[V], from int) (slots int, more bool) {
-	all := len(s.mu.place)
-	to := min(from+batchSessions, all)
-	for slot := from; slot < to; slot++ {
-		b[slot-from] = s.nodeLocked(uint32(slot))
-	}
-	return max(to-from, 0), to < all
 }

@@ -2,44 +2,33 @@ package fastcache
 
 import "runtime"
 
+// A Removal is what OnRemove is told of one session that left the cache.
+type Removal[V any] struct {
+	Key    Key    // aliases the removed entry's memory
+	Value  V      // the value of the Update
+	Reason Reason // why it left
+}
+
 // reportLocked counts a removal and queues it for OnRemove. It is called by whoever takes
 // the node out of its slot, so exactly once.
-func (s *shard[V]) reportLocked(c *Cache[V], n *node[V], reason Reason) {
+func (s *shard[V]) reportLocked(n *node[V], reason Reason) {
 	s.mu.removed[reason]++
-	if c.cfg.OnRemove == nil {
+	if s.cache.cfg.OnRemove == nil {
 		return
 	}
 	s.undelivered.Add(1)
 	s.mu.reports = append(s.mu.reports, Removal[V]{keyOf(n), n.Item.value, reason})
 }
 
-// unlock releases a shard and sees to it that what was reported under the lock is
-// delivered.
-func (c *Cache[V]) unlock(s *shard[V]) {
-	s.cancelLocked()
-	s.walkLocked(c)
-	s.mu.maxWork = max(s.mu.maxWork, s.mu.work)
-	s.mu.work = 0
-	deliver := len(s.mu.reports) > 0 && !s.mu.delivering
-	if deliver {
-		s.mu.delivering = true
-	}
-	s.mu.Unlock()
-	if deliver {
-		// A goroutine of its own, so that a slow OnRemove never delays our caller.
-		go c.deliver(s, nil)
-	}
-}
-
 // deliver calls OnRemove for the given reports and then for those that are queued, until
 // none is left. There is one deliverer per shard at a time; where OnRemove ends its goroutine,
 // another one takes over.
-func (c *Cache[V]) deliver(s *shard[V], batch []Removal[V]) {
+func (s *shard[V]) deliver(batch []Removal[V]) {
 	s.deliverer.Store(goroutineID())
 	through := false
 	defer func() {
 		if !through { // runtime.Goexit: a panic would have come back to the loop
-			go c.deliver(s, batch)
+			go s.deliver(batch)
 		}
 	}()
 	for {
@@ -47,7 +36,7 @@ func (c *Cache[V]) deliver(s *shard[V], batch []Removal[V]) {
 			r := batch[0]
 			batch[0] = Removal[V]{} // OnRemove may run long; do not hold on to the session
 			batch = batch[1:]
-			c.deliverOne(s, r)
+			s.cache.deliverOne(s, r)
 		}
 		s.mu.Lock()
 		batch, s.mu.reports = s.mu.reports, nil

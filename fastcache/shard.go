@@ -17,17 +17,14 @@ const (
 	// smallShard is how many slots an empty shard keeps, so that a cache that hovers around
 	// one session does not allocate each time.
 	smallShard = 16
-
-	// wheelReach is an instant, 18 years after birth, up to which the wheel needs no attention
-	// before a deadline. What is due later it files again in between.
-	wheelReach = timerwheel.Tick(1 << 35)
 )
 
 // A shard holds the sessions whose digests share their top bits. Lookup reads its table
 // without a lock; every change happens under its one mutex, by whoever asks for it.
 type shard[V any] struct {
 	table *atomic.Pointer[table[V]] // in Cache.tables; swapped under mu, loaded by everyone
-	_     [56]byte                  // what writers touch stays off the line of the shard before
+	cache *Cache[V]                 // whose shard it is; never changes
+	_     [48]byte                  // what writers touch stays off the line of the shard before
 
 	// next is the instant at which the wheel wants attention, or never. It is lowered
 	// under mu before the alarm's horizon is loaded (see wakeBy); it may be too early.
@@ -98,36 +95,35 @@ func (s *shard[V]) resetLocked() {
 // allocLocked returns a free slot, of which there must be one; the table has room for as many nodes as
 // there are slots.
 func (s *shard[V]) allocLocked(now int64) uint32 {
-	m := &s.mu
-	if m.wheel == nil {
-		m.wheel = timerwheel.New(tickOf(now))
+	if s.mu.wheel == nil {
+		s.mu.wheel = timerwheel.New(tickOf(now))
 	}
-	slot := m.free
-	m.free = m.hash[slot]
-	m.resident++
+	slot := s.mu.free
+	s.mu.free = s.mu.hash[slot]
+	s.mu.resident++
 	return slot
 }
 
 // addSlotsLocked doubles the slots, but stops where the bound on the count makes more unlikely.
-func (s *shard[V]) addSlotsLocked(c *Cache[V]) {
-	m := &s.mu
-	old := len(m.place)
+func (s *shard[V]) addSlotsLocked() {
+	c := s.cache
+	old := len(s.mu.place)
 	n := max(2*old, smallShard)
 	if old < c.shardSessions && c.shardSessions < n {
 		n = c.shardSessions
 	}
-	m.place = grown(m.place, n)
-	m.hash = grown(m.hash, n)
+	s.mu.place = grown(s.mu.place, n)
+	s.mu.hash = grown(s.mu.hash, n)
 	if c.cfg.Weigh != nil {
-		m.weight = grown(m.weight, n)
+		s.mu.weight = grown(s.mu.weight, n)
 	}
-	m.policy.Reserve(n)
+	s.mu.policy.Reserve(n)
 	for slot := n - 1; slot >= old; slot-- { // so that the lowest is taken first
-		m.place[slot] = buckets.NoPlace
-		m.hash[slot] = m.free
-		m.free = uint32(slot)
+		s.mu.place[slot] = buckets.NoPlace
+		s.mu.hash[slot] = s.mu.free
+		s.mu.free = uint32(slot)
 	}
-	s.fitTableLocked(c)
+	s.fitTableLocked()
 }
 
 // nodeLocked returns the node of a slot, nil if the slot is free.
@@ -138,128 +134,8 @@ func (s *shard[V]) nodeLocked(slot uint32) *node[V] {
 	return nil
 }
 
-// removeLocked ends the session of a resident for a reason, unless it is over already, takes
-// it out of its slot and queues its report. It returns the room that the session took, which
-// the caller passes to a newcomer or gives back, and whether it was this call that ended it.
-func (s *shard[V]) removeLocked(c *Cache[V], n *node[V], reason Reason, now int64) (room room, ended bool) {
-	m := &s.mu
-	slot := n.Item.slot
-	m.work++
-	until := n.Item.until.Load()
-	ended = c.end(n, reason, now)
-	s.leaveCrowdLocked(slot)
-	s.table.Load().Remove(m.hash[slot], m.place[slot])
-	s.cancelLocked()
-	m.loose = loose{slot, until}
-	m.policy.Remove(slot)
-	room.places = 1
-	if c.cfg.Weigh != nil {
-		room.weight = m.weight[slot]
-	}
-	if m.probation.Has(slot) {
-		room.probation = s.endProbationLocked(slot)
-	}
-	m.place[slot] = buckets.NoPlace
-	m.hash[slot] = m.free
-	m.free = slot
-	s.reportLocked(c, n, removalReason(n))
-	if m.resident--; m.resident == 0 && len(m.place) > smallShard {
-		s.resetLocked()
-	}
-	return room, ended
-}
-
-// end kills a node for a reason and unlinks it from its group, and reports whether it was
-// this call that did so for that reason. It does both in one section of the group's lock:
-// whoever holds that sees a session end by its deadline only, and TakeNewestKeepLast knows
-// which one is the last.
-func (c *Cache[V]) end(n *node[V], reason Reason, now int64) bool {
-	if c.index == nil {
-		return kill(n, reason, now)
-	}
-	g := c.index.LockOf(n)
-	ended := kill(n, reason, now)
-	unlink(g, n)
-	c.index.Unlock(g)
-	return ended
-}
-
-// expireLocked removes sessions that are over, up to a batch. The wheel tells which may be.
-func (s *shard[V]) expireLocked(c *Cache[V], now int64) {
-	for i := 0; ; i++ {
-		if i%foresight == 0 {
-			s.foreseeLocked(c, now)
-		}
-		room, ok := s.dueLocked(c, now)
-		if !ok {
-			return
-		}
-		c.giveBack(room)
-	}
-}
-
-// foresight is for how many sessions foreseeLocked loads.
-const foresight = 32
-
-// foreseeLocked loads what the removal of the sessions that are due next needs from memory. In a
-// large cache it is in no cache of the processor's, and each session's bucket, node and group would
-// be waited for one after the other; here the sessions' wait together.
-func (s *shard[V]) foreseeLocked(c *Cache[V], now int64) {
-	if s.mu.wheel == nil {
-		return
-	}
-	s.cancelLocked()
-	s.mu.wheel.Advance(tickOf(now))
-	var slots [foresight]uint32
-	var nodes [foresight]*node[V]
-	due := nodes[:s.mu.wheel.Peek(slots[:])]
-	for i := range due {
-		due[i] = s.nodeLocked(slots[i])
-	}
-	for _, n := range due {
-		n.Item.until.Load()
-	}
-	if c.index == nil {
-		return
-	}
-	for _, n := range due {
-		n.Group().Newest()
-	}
-}
-
-// dueLocked removes one session that the wheel says is over and returns its room; false if
-// there is none, or the batch is used up. It needs a clock reading made under the lock: by
-// an older one a session could be due for the wheel and not for us.
-func (s *shard[V]) dueLocked(c *Cache[V], now int64) (room, bool) {
-	m := &s.mu
-	if m.wheel == nil {
-		return room{}, false
-	}
-	s.cancelLocked()
-	m.wheel.Advance(tickOf(now))
-	const limit = batchSessions - 2 // leaves one for overThisTickLocked, one for the session to be stored
-	for m.work < limit {
-		budget := limit - m.work
-		before := budget
-		slot, ok := m.wheel.DueWithin(&budget)
-		m.work += before - budget // what it filed again is work, too
-		if !ok {
-			break
-		}
-		n := s.nodeLocked(slot)
-		if !settle(n, now) { // a Lookup has moved the idle deadline
-			m.wheel.Schedule(slot, dueTick(n.Item.until.Load()))
-			continue
-		}
-		m.work-- // removeLocked counts this one
-		room, _ := s.removeLocked(c, n, Expired, now)
-		return room, true
-	}
-	return room{}, false
-}
-
-// spentLocked reports whether the batch has no work left for another eviction.
-func (s *shard[V]) spentLocked() bool { return s.mu.work+eviction.MaxExamined+3 > batchSessions }
+// batchUsedUpLocked reports whether the batch has no work left for another eviction.
+func (s *shard[V]) batchUsedUpLocked() bool { return s.mu.work+eviction.MaxExamined+3 > batchSessions }
 
 // slotOf returns the slot of a resident, noSlot for nil.
 func slotOf[V any](n *node[V]) uint32 {
@@ -275,57 +151,34 @@ func (s *shard[V]) residesLocked(n *node[V]) bool {
 	return int(slot) < len(s.mu.place) && s.nodeLocked(slot) == n
 }
 
-// nextLocked returns the instant at which the wheel wants attention, or never.
-func (s *shard[V]) nextLocked() int64 {
-	s.cancelLocked()
-	if s.mu.wheel != nil {
-		if at, ok := s.mu.wheel.Next(); ok {
-			return startOf(at)
-		}
+// A batch holds the nodes of a run of slots, nil for free ones.
+type batch[V any] [batchSessions]*node[V]
+
+// fillLocked copies the nodes of the slots from a given one on. It returns how many slots
+// that were, and whether there are more.
+func (b *batch[V]) fillLocked(s *shard[V], from int) (slots int, more bool) {
+	all := len(s.mu.place)
+	to := min(from+batchSessions, all)
+	for slot := from; slot < to; slot++ {
+		b[slot-from] = s.nodeLocked(uint32(slot))
 	}
-	return never
+	return max(to-from, 0), to < all
 }
 
-// publishNextLocked stores the wheel's next instant, exactly.
-func (s *shard[V]) publishNextLocked() { s.next.Store(s.nextLocked()) }
-
-// A loose slot is one whose session is gone and which the wheel still has: most often the
-// session for which it made room takes the slot over, with a later deadline, and need not be
-// filed anew. Whoever asks the wheel, or releases the lock, cancels it first.
-type loose struct {
-	slot  uint32
-	until int64 // the wheel has it no later
-}
-
-// cancelLocked makes the wheel forget the loose slot.
-func (s *shard[V]) cancelLocked() {
-	if slot := s.mu.loose.slot; slot != noSlot {
-		s.mu.loose.slot = noSlot
-		s.mu.wheel.Cancel(slot)
+// unlock releases a shard and sees to it that what was reported under the lock is
+// delivered.
+func (s *shard[V]) unlock() {
+	s.cancelLooseLocked()
+	s.walkLocked()
+	s.mu.maxWork = max(s.mu.maxWork, s.mu.work)
+	s.mu.work = 0
+	deliver := len(s.mu.reports) > 0 && !s.mu.delivering
+	if deliver {
+		s.mu.delivering = true
 	}
-}
-
-// scheduleLocked files a slot under its entry's deadline and returns when the wheel wants
-// attention for it, which the caller passes to wakeBy once the lock is released.
-func (s *shard[V]) scheduleLocked(slot uint32, until int64) int64 {
-	tick := dueTick(until)
-	s.mu.wheel.Schedule(slot, tick)
-	due := startOf(tick)
-	if tick > wheelReach {
-		due = s.nextLocked()
+	s.mu.Unlock()
+	if deliver {
+		// A goroutine of its own, so that a slow OnRemove never delays our caller.
+		go s.deliver(nil)
 	}
-	if due < s.next.Load() {
-		s.next.Store(due)
-	}
-	return due
-}
-
-// rescheduleLocked is scheduleLocked for a slot that was filed for a deadline before. If the new
-// one is no earlier it leaves the slot where it is: the wheel will hand it out too soon,
-// and dueLocked files it again, once in a lifetime and not at each Update.
-func (s *shard[V]) rescheduleLocked(slot uint32, old, until int64) int64 {
-	if old <= 0 || until < old {
-		return s.scheduleLocked(slot, until)
-	}
-	return s.next.Load()
 }

@@ -95,7 +95,7 @@ func (c *Cache[V]) freeNext(sw *sweep[V]) bool {
 	if n == nil {
 		return false
 	}
-	c.giveBack(c.removeAnywhere(n, Revoked))
+	c.giveBack(c.removeNode(n, Revoked))
 	sw.inHand.Store(false)
 	return true
 }
@@ -107,32 +107,27 @@ func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
 	if n == nil {
 		return room{}, false
 	}
-	return c.removeAnywhere(n, Revoked), true
+	return c.removeNode(n, Revoked), true
 }
 
 // sweepRevoked removes one session that DeletePartial has revoked and not come to yet, and returns
-// its room; false if there is none. True without any room says that DeletePartial is about to give some
-// back: the caller tries to claim that before it evicts. It needs to hold no lock but overflow.
+// its room; false if there is none. True without any room says that another call has removed the session, or that
+// DeletePartial is about to give room back. After each session the caller tries its claim again before it
+// evicts. It needs to hold no lock but overflow.
 func (c *Cache[V]) sweepRevoked() (room, bool) {
 	for c.sweeps.running.Load() > 0 {
 		sw := c.oldestSweep()
 		if sw == nil {
 			break
 		}
-		for {
-			got, more := c.sweepNext(sw)
-			if !more && sw.inHand.Load() {
-				runtime.Gosched()
-				return room{}, true
-			}
-			if !more {
-				c.endSweep(sw) // its DeletePartial may be far behind
-				break
-			}
-			if got.places > 0 {
-				return got, true
-			}
+		if got, more := c.sweepNext(sw); more {
+			return got, true
 		}
+		if sw.inHand.Load() {
+			runtime.Gosched()
+			return room{}, true
+		}
+		c.endSweep(sw) // its DeletePartial may be far behind
 	}
 	return room{}, false
 }

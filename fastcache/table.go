@@ -42,10 +42,10 @@ func firstTable(sessions int) int {
 }
 
 // fitTableLocked makes the table large enough for all slots.
-func (s *shard[V]) fitTableLocked(c *Cache[V]) {
+func (s *shard[V]) fitTableLocked() {
 	n := s.table.Load().Len()
 	if s.mu.resident == 0 {
-		n = c.firstTable
+		n = s.cache.firstTable
 	}
 	for n < buckets.For(len(s.mu.place)) {
 		n *= 2
@@ -76,11 +76,10 @@ func (s *shard[V]) growTableLocked(n int) {
 // one. So they fill its next n buckets at most, where 7n is the smaller of the two numbers with k = m/2+1,
 // and the last of them lies n-m buckets ahead. That is most for m = 8: k = 5, 287 sessions, n = 41.
 func (s *shard[V]) byHomeLocked(t *table[V]) []uint32 {
-	m := &s.mu
 	next := make([]int, t.Len()) // by bucket: how many sessions it has; then where its next one goes
-	for slot, p := range m.place {
+	for slot, p := range s.mu.place {
 		if p != buckets.NoPlace {
-			next[t.Number(m.hash[slot])]++
+			next[t.Number(s.mu.hash[slot])]++
 		}
 	}
 	first, waiting, least := 0, 0, 0
@@ -94,10 +93,10 @@ func (s *shard[V]) byHomeLocked(t *table[V]) []uint32 {
 		bucket := &next[(first+i)%len(next)]
 		before, *bucket = before+*bucket, before
 	}
-	order := make([]uint32, m.resident)
-	for slot, p := range m.place {
+	order := make([]uint32, s.mu.resident)
+	for slot, p := range s.mu.place {
 		if p != buckets.NoPlace {
-			bucket := &next[t.Number(m.hash[slot])]
+			bucket := &next[t.Number(s.mu.hash[slot])]
 			order[*bucket] = uint32(slot)
 			*bucket++
 		}

@@ -71,28 +71,29 @@ type update[V any] struct {
 	onProbation bool // see UpdateOnProbation
 	follows     bool // see demote.go
 
-	room   room     // held for fresh
-	victim *node[V] // killed for the quota, in another shard: its room is for us
-	swept  bool     // no shard has expired sessions left
-	next   int64    // what wakeBy must be told
+	room        room     // held for fresh
+	victim      *node[V] // killed for the quota, in another shard: its room is for us
+	noneExpired bool     // no shard has expired sessions left
+	next        int64    // what wakeBy must be told
 }
 
-// An outcome is what one attempt under the shard's lock came to.
+// An outcome is what an attempt under the shard's lock, or a step of it, has come to.
 type outcome uint8
 
 const (
-	stored         outcome = iota
-	closed                 // the cache is closed
-	early                  // the clock is one by which the cache has not been made yet
-	again                  // the batch is used up: let others have the lock
-	victimWaits            // update.victim must be removed from its shard
-	expiredWaits           // sessions of other shards have expired and go first
-	revokedWaits           // or sessions have been revoked, of whichever shard
-	othersMustGive         // nothing in this shard can make room
+	goOn           outcome = iota // the step has what it needs
+	stored                        // done
+	closed                        // the cache is closed
+	early                         // the clock is one by which the cache has not been made yet
+	again                         // the batch is used up, or the old version has gone: begin anew, and let others have the lock
+	victimWaits                   // update.victim must be removed from its shard
+	expiredWaits                  // sessions of other shards may have expired, and go first
+	revokedWaits                  // sessions of any shard have been revoked, and go first
+	othersMustGive                // nothing in this shard can make room
 )
 
-// refusals are the errors of an Update whose attempt ended so.
-var refusals = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock}
+// endings are the errors of an Update whose last attempt came to such an outcome.
+var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock}
 
 // Update stores a session under key for Config.TTL, in place of the one that the key had.
 // It becomes the newest of its partial key. The key is copied, the value is not.
@@ -134,16 +135,6 @@ func (c *Cache[V]) update(key Key, value V, ttl time.Duration, onProbation bool)
 	return c.store(&u)
 }
 
-// setDeadline sets the deadlines of an unpublished node.
-func (c *Cache[V]) setDeadline(n *node[V], now int64, ttl time.Duration) {
-	until := after(now, ttl)
-	if c.cfg.IdleTTL > 0 {
-		extraOf(n).deadline = until
-		until = min(until, after(now, c.cfg.IdleTTL))
-	}
-	n.Item.setUntil(until)
-}
-
 // store tries until the session is stored: most often once, under one lock.
 func (c *Cache[V]) store(u *update[V]) error {
 	s := c.shardOf(u.digest)
@@ -151,8 +142,8 @@ func (c *Cache[V]) store(u *update[V]) error {
 	overflowing := false
 	for {
 		s.mu.Lock()
-		out := s.storeLocked(c, u)
-		c.unlock(s)
+		out := s.storeLocked(u)
+		s.unlock()
 		switch out {
 		case stored, closed, early:
 			if out != stored {
@@ -162,16 +153,19 @@ func (c *Cache[V]) store(u *update[V]) error {
 			if overflowing {
 				c.overflow.Unlock()
 			}
-			c.removeVictim(u.victim)
+			if u.victim != nil {
+				c.giveBack(c.removeNode(u.victim, Quota))
+			}
 			c.wakeBy(u.next)
-			return refusals[out]
+			return endings[out]
+		case again: // with what it has got
 		case victimWaits:
-			u.room.add(c.removeAnywhere(u.victim, Quota))
+			u.room.add(c.removeNode(u.victim, Quota))
 			u.victim = nil
 		case expiredWaits:
-			more, ok := c.sweepOne()
+			more, ok := c.expireOne()
 			u.room.add(more)
-			u.swept = !ok
+			u.noneExpired = !ok
 		case revokedWaits:
 			more, _ := c.sweepRevoked()
 			u.room.add(more)
@@ -191,7 +185,8 @@ func (c *Cache[V]) store(u *update[V]) error {
 }
 
 // storeLocked stores the session if the shard can make room for it.
-func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
+func (s *shard[V]) storeLocked(u *update[V]) outcome {
+	c := s.cache
 	if s.mu.closed {
 		return closed
 	}
@@ -201,38 +196,33 @@ func (s *shard[V]) storeLocked(c *Cache[V], u *update[V]) outcome {
 	c.setDeadline(u.fresh, u.now, u.ttl)
 	old := find(s.table.Load(), uint32(u.digest), u.key)
 	if old != nil && settle(old, u.now) {
-		u.room.add(s.dropLocked(c, old, u.now))
+		u.room.add(s.removeOverLocked(old, u.now))
 		old = nil
 	}
 	if old == nil {
-		if out := s.quotaLocked(c, u); out != stored {
+		if out := s.enforceQuotaLocked(u); out != goOn {
 			return out
 		}
-		if out := s.uncrowdLocked(c, u); out != stored {
+		if out := s.uncrowdLocked(u); out != goOn {
 			return out
 		}
 	}
-	if out := s.claimLocked(c, u, old); out != stored {
+	if out := s.claimLocked(u, old); out != goOn {
 		return out
 	}
 	s.mu.work++
 	if old == nil {
-		s.insertLocked(c, u)
-	} else if !s.replaceLocked(c, u, old) {
-		u.room.add(s.dropLocked(c, old, u.now))
+		s.insertLocked(u)
+	} else if !s.replaceLocked(u, old) {
+		u.room.add(s.removeOverLocked(old, u.now))
 		return again // TakeNewest or DeletePartial won: store it as a new one
 	}
 	return stored
 }
 
-// dropLocked removes a resident that is over and returns its room.
-func (s *shard[V]) dropLocked(c *Cache[V], n *node[V], now int64) room {
-	room, _ := s.removeLocked(c, n, Expired, now)
-	return room
-}
-
 // claimLocked makes u.room enough for the session, next to what old gives up.
-func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome {
+func (s *shard[V]) claimLocked(u *update[V], old *node[V]) outcome {
+	c := s.cache
 	var gives int64
 	if old != nil && c.cfg.Weigh != nil {
 		gives = s.mu.weight[old.Item.slot]
@@ -240,7 +230,7 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 	for {
 		// Before the claim: a DeletePartial, or a late timer, that ends between the two has given room back that
 		// the claim did not find, and a live session would go for want of a second look.
-		revoking, overdue := c.sweeps.running.Load() > 0, c.overdue(u.now)
+		revoking, late := c.sweeps.running.Load() > 0, c.timerLate(u.now)
 		if old != nil && !s.residesLocked(old) {
 			return again // it idled out, and its room was taken for us
 		}
@@ -250,26 +240,26 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 		if old != nil || u.room.places > 0 {
 			missing := u.weight - gives - u.room.weight
 			if missing <= 0 {
-				return stored
+				return goOn
 			}
 			if c.takeWeight(missing) {
 				u.room.weight += missing
-				return stored
+				return goOn
 			}
 		}
-		more, ok := s.expiredLocked(c, u.now)
+		more, ok := s.expireOneLocked(u.now)
 		if !ok {
 			switch {
-			case s.spentLocked():
+			case s.batchUsedUpLocked():
 				return again // expired ones may be left, and they go first
-			case !u.swept && overdue:
+			case !u.noneExpired && late:
 				return expiredWaits
 			case revoking:
 				return revokedWaits
 			case c.cfg.Overflow == InvalidateAll:
 				return othersMustGive
 			}
-			if more, ok = s.evictForLocked(c, u, old, false); !ok {
+			if more, ok = s.evictForLocked(u, old, false); !ok {
 				return othersMustGive
 			}
 		}
@@ -278,50 +268,50 @@ func (s *shard[V]) claimLocked(c *Cache[V], u *update[V], old *node[V]) outcome 
 }
 
 // insertLocked stores a session whose key is not in the table, with the room claimed.
-func (s *shard[V]) insertLocked(c *Cache[V], u *update[V]) {
-	m := &s.mu
-	if m.free == noSlot {
-		s.addSlotsLocked(c)
+func (s *shard[V]) insertLocked(u *update[V]) {
+	c := s.cache
+	if s.mu.free == noSlot {
+		s.addSlotsLocked()
 		// In the table that has grown the sessions lie elsewhere.
-		if slot := s.crowdedLocked(c, uint32(u.digest)); slot != noSlot {
-			more, _ := s.removeLocked(c, s.nodeLocked(slot), Crowded, u.now)
+		if slot := s.crowdVictimLocked(uint32(u.digest)); slot != noSlot {
+			more, _ := s.removeLocked(s.nodeLocked(slot), Crowded, u.now)
 			u.room.add(more)
 		}
 	}
 	slot := s.allocLocked(u.now)
 	u.fresh.Item.slot = slot
-	m.hash[slot] = uint32(u.digest)
+	s.mu.hash[slot] = uint32(u.digest)
 	// linearizes: Update of a new key takes effect where the table's insert publishes it.
 	if c.index == nil {
-		m.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
+		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 	} else {
 		g := c.index.Lock(c.partialDigest(u.key.Partial), u.key.Partial)
 		g.PushNewest(u.fresh)
-		m.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
-		u.victim = c.overQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
+		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
+		u.victim = c.killOverQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
 		c.index.Unlock(g)
 	}
 	s.joinCrowdLocked(slot)
-	m.policy.Insert(slot, m.hash[slot], u.follows)
+	s.mu.policy.Insert(slot, s.mu.hash[slot], u.follows)
 	if u.onProbation {
-		s.mu.probation.Add(slot, len(m.place))
+		s.mu.probation.Add(slot, len(s.mu.place))
 	}
 	if c.cfg.Weigh != nil {
-		m.weight[slot] = u.weight
+		s.mu.weight[slot] = u.weight
 	}
 	u.room.add(room{places: -1, weight: -u.weight})
-	m.inserted++
+	s.mu.inserted++
 	var before int64 // the deadline for which the slot was filed before; 0: it was not
-	if slot == m.loose.slot {
-		before, m.loose.slot = m.loose.until, noSlot
+	if slot == s.mu.loose.slot {
+		before, s.mu.loose.slot = s.mu.loose.until, noSlot
 	}
 	u.next = s.rescheduleLocked(slot, before, u.fresh.Item.until.Load())
 }
 
 // replaceLocked puts the session in the slot and place of old, which is alive, unless
 // TakeNewest or DeletePartial wins the race for old.
-func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
-	m := &s.mu
+func (s *shard[V]) replaceLocked(u *update[V], old *node[V]) bool {
+	c := s.cache
 	slot := old.Item.slot
 	u.fresh.Item.slot = slot
 	if old.Item.until.Load() <= 0 {
@@ -329,7 +319,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	}
 	s.leaveCrowdLocked(slot)
 	s.joinCrowdLocked(slot)
-	m.policy.Renew(slot) // before the group's lock, so that its cache misses overlap with those below
+	s.mu.policy.Renew(slot) // before the group's lock, so that its cache misses overlap with those below
 	var g *index.Group[entry[V]]
 	if c.index != nil {
 		g = c.index.LockOf(old)
@@ -345,7 +335,7 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 	}
 	// publishes: fresh is complete, and a reader finds the one or the other.
 	// linearizes: Update of a key that is present takes effect here.
-	s.table.Load().At(m.place[slot]).Store(u.fresh)
+	s.table.Load().At(s.mu.place[slot]).Store(u.fresh)
 	if g != nil {
 		c.index.Unlock(g)
 	}
@@ -353,13 +343,13 @@ func (s *shard[V]) replaceLocked(c *Cache[V], u *update[V], old *node[V]) bool {
 		u.room.probation.add(s.endProbationLocked(slot))
 	}
 	if u.onProbation {
-		s.mu.probation.Add(slot, len(m.place))
+		s.mu.probation.Add(slot, len(s.mu.place))
 	}
 	if c.cfg.Weigh != nil {
-		u.room.add(room{weight: m.weight[slot] - u.weight})
-		m.weight[slot] = u.weight
+		u.room.add(room{weight: s.mu.weight[slot] - u.weight})
+		s.mu.weight[slot] = u.weight
 	}
-	s.reportLocked(c, old, Replaced)
+	s.reportLocked(old, Replaced)
 	u.next = s.rescheduleLocked(slot, old.Item.until.Load(), u.fresh.Item.until.Load())
 	return true
 }
@@ -383,12 +373,12 @@ func (c *Cache[V]) makeRoom(u *update[V], home *shard[V]) {
 		if s == home { // what is to be replaced must not be evicted for it
 			old = find(s.table.Load(), uint32(u.digest), u.key)
 		}
-		more, ok := s.expiredLocked(c, u.now)
-		spent := s.spentLocked()
+		more, ok := s.expireOneLocked(u.now)
+		spent := s.batchUsedUpLocked()
 		if !ok && !spent {
-			more, ok = s.evictForLocked(c, u, old, anyGoes)
+			more, ok = s.evictForLocked(u, old, anyGoes)
 		}
-		c.unlock(s)
+		s.unlock()
 		u.room.add(more)
 		if !spent {
 			c.overflow.hand = (c.overflow.hand + 1) % len(c.shards)

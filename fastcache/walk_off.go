@@ -3,4 +3,4 @@
 package fastcache
 
 // walkLocked does nothing; walk_on.go says what it does under its build tag.
-func (s *shard[V]) walkLocked(*Cache[V]) {}
+func (s *shard[V]) walkLocked() {}

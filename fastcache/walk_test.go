@@ -13,11 +13,12 @@ const largeWalk = 64
 
 // checkHeldLocked is what the build tag sessioncache_walk calls whenever a shard's lock is about to be
 // released: whatever the others do at that instant, this shard must be in order.
-func (s *shard[V]) checkHeldLocked(c *Cache[V]) error {
+func (s *shard[V]) checkHeldLocked() error {
+	c := s.cache
 	if n := s.mu.resident; n > largeWalk && rand.IntN(16*n) > largeWalk {
 		return nil
 	}
-	if _, err := s.checkLocked(c); err != nil {
+	if _, err := s.checkLocked(); err != nil {
 		return err
 	}
 	if places := int(c.places.Load()); places < 0 || places > int(c.maxPlaces) {

@@ -1,6 +1,10 @@
 package fastcache
 
-import "testing"
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+)
 
 // A holding is what sessions hold that are stored: the proven ones, and those on probation.
 type holding struct{ proven, on probationers }
@@ -46,4 +50,44 @@ func TestProbationGoesByWhatTheOthersHold(t *testing.T) {
 			}
 		}
 	}
+}
+
+// giveBack uncounts a session on probation only when its place has been given back: who reads both
+// in between never takes it for a proven one.
+func TestASessionOnProbationIsUncountedAfterItsPlaceIsGivenBack(t *testing.T) {
+	c := NewForTest(Config[int]{MaxWeight: 1 << 40, Weigh: func(Key, int) int64 { return 1 }}, 1, HashGood)
+	defer c.Close()
+	meet(t, func(start func()) bool {
+		var phase atomic.Int64 // odd while giveBack is at work
+		var wg sync.WaitGroup
+		var stop atomic.Bool
+		wg.Go(func() {
+			defer stop.Store(true)
+			start()
+			for range 50_000 {
+				c.probation.places.begun.Add(1)
+				c.probation.weight.begun.Add(1)
+				c.takePlace()
+				c.takeWeight(1)
+				phase.Add(1)
+				c.giveBack(room{places: 1, weight: 1, probation: probationers{1, 1}})
+				phase.Add(1)
+			}
+		})
+		wg.Go(func() {
+			start()
+			for !stop.Load() {
+				began := phase.Load()
+				onPlaces, onWeight := c.probation.places.load(), c.probation.weight.load()
+				places, weight := c.places.Load(), c.weight.Load()
+				if began%2 == 1 && phase.Load() == began && (places > onPlaces || weight > onWeight) {
+					t.Errorf("%d places, %d on probation, weights %d and %d: a session on probation looks proven",
+						places, onPlaces, weight, onWeight)
+					return
+				}
+			}
+		})
+		wg.Wait()
+		return true
+	})
 }

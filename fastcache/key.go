@@ -1,11 +1,38 @@
 package fastcache
 
 import (
+	"fmt"
 	"hash/maphash"
 	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
 )
+
+// A Key names one session: OTP's {partial_key(), session_id()}. Partial is what sessions
+// are selected and revoked by: a host and port, a user, a tenant. Any bytes are allowed,
+// the empty string included; each part may have up to MaxKeyPart bytes.
+//
+// Keys that the cache hands out alias its memory: strings.Clone the parts that are kept
+// long, or they keep the whole entry alive, its value included. They keep no other, once the session has
+// left the cache; but of a cache that was dropped without Close, those of the same partial key.
+type Key struct {
+	Partial string // the group that the session belongs to
+	ID      string // the session within its group
+}
+
+// MaxKeyPart is the largest length of each part of a Key, in bytes.
+const MaxKeyPart = 64 << 10
+
+// checkLength returns the error of a key with a part that is too long. It does not show the key.
+func checkLength(key Key) error {
+	switch {
+	case len(key.Partial) > MaxKeyPart:
+		return fmt.Errorf("%w: Partial has %d bytes; want at most %d", ErrKeyTooLong, len(key.Partial), MaxKeyPart)
+	case len(key.ID) > MaxKeyPart:
+		return fmt.Errorf("%w: ID has %d bytes; want at most %d", ErrKeyTooLong, len(key.ID), MaxKeyPart)
+	}
+	return nil
+}
 
 // partialTurn is by how many bits the hash of a partial key is rotated before it is combined with that of the id.
 // Without a rotation, a key and the one with its parts exchanged had one digest, and all keys whose parts are the same

@@ -1,35 +1,6 @@
 package fastcache
 
-import (
-	"fmt"
-	"time"
-)
-
-// A Key names one session: OTP's {partial_key(), session_id()}. Partial is what sessions
-// are selected and revoked by: a host and port, a user, a tenant. Any bytes are allowed,
-// the empty string included; each part may have up to MaxKeyPart bytes.
-//
-// Keys that the cache hands out alias its memory: strings.Clone the parts that are kept
-// long, or they keep the whole entry alive, its value included. They keep no other, once the session has
-// left the cache; but of a cache that was dropped without Close, those of the same partial key.
-type Key struct {
-	Partial string // the group that the session belongs to
-	ID      string // the session within its group
-}
-
-// An Entry is one session as Peek and Entries show it.
-type Entry[V any] struct {
-	Key     Key       // aliases the cache's memory
-	Value   V         // the value of the Update
-	Expires time.Time // the first instant at which no Lookup returns it
-}
-
-// A Removal is what OnRemove is told of one session that left the cache.
-type Removal[V any] struct {
-	Key    Key    // aliases the removed entry's memory
-	Value  V      // the value of the Update
-	Reason Reason // why it left
-}
+import "fmt"
 
 // Reason says why a session left the cache. The zero Reason is invalid.
 type Reason uint8

@@ -3,6 +3,7 @@ package fastcache
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/puzpuzpuz/xsync/v3"
@@ -133,14 +134,97 @@ func TestUsesAreCountedOnceAndUpToThree(t *testing.T) {
 		n := newNode(Key{"", id}, 1, false, false)
 		for _, uses := range []int{0, 1, 2, 3, 4, 5, 1000} {
 			for range uses {
-				n.Item.used()
+				n.Item.noteUse()
 			}
-			if got := n.Item.harvest(); got != uint32(min(uses, 3)) {
+			if got := n.Item.takeUses(); got != uint32(min(uses, 3)) {
 				t.Errorf("%d uses are seen as %d", uses, got)
 			}
-			if got := n.Item.harvest(); got != 0 || idOf(n) != id {
+			if got := n.Item.takeUses(); got != 0 || idOf(n) != id {
 				t.Errorf("%d uses are seen again as %d, and the id of %d bytes has %d", uses, got, length, len(idOf(n)))
 			}
 		}
 	}
+}
+
+// A Lookup that finds a session over, by a deadline that another Lookup has moved in time,
+// must not kill it.
+func TestPromise1IdleOutDecidesByThePresentDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{IdleTTL: time.Hour}, 1, HashGood)
+		defer c.Close()
+		key := Key{"p", "a"}
+		if err := c.Update(key, 1); err != nil {
+			t.Fatal(err)
+		}
+		n := nodeOf(c, key)
+		old := n.Item.until.Load()
+		time.Sleep(time.Hour - 1)
+		if _, ok := c.Lookup(key); !ok {
+			t.Fatal("Lookup misses 1 ns before the idle deadline")
+		}
+		time.Sleep(time.Nanosecond)
+		if !c.useByClock(n, old) { // a slower Lookup, which had loaded until before
+			t.Error("a Lookup misses a session that another had just kept alive")
+		}
+		if _, ok := c.Lookup(key); !ok {
+			t.Error("a Lookup killed a session that another had just kept alive")
+		}
+	})
+}
+
+// A use moves the idle deadline once there is a 64th of IdleTTL to gain, not before: a session that
+// is looked up again and again is only read.
+func TestPromise1IdleDeadlineIsMovedInSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const idle, life = 64 * time.Minute, 65*time.Minute + time.Second
+		c := NewForTest(Config[int]{IdleTTL: idle, TTL: life}, 1, HashGood)
+		defer c.Close()
+		key := Key{"p", "a"}
+		if err := c.Update(key, 1); err != nil {
+			t.Fatal(err)
+		}
+		n := nodeOf(c, key)
+		for _, step := range []struct{ sleep, want time.Duration }{
+			{0, idle},
+			{time.Minute - 1, idle},
+			{1, idle + time.Minute},
+			{time.Minute - 1, life}, // the TTL is reached: there will be no further step
+			{time.Minute, life},
+		} {
+			time.Sleep(step.sleep)
+			if _, ok := c.Lookup(key); !ok {
+				t.Fatal("Lookup misses a session that is in use")
+			}
+			if got := time.Duration(n.Item.until.Load()); got != step.want {
+				t.Errorf("%v after its birth a used session is kept until %v; want %v", time.Since(c.birth), got, step.want)
+			}
+		}
+	})
+}
+
+// A slow Lookup may find a version over that was replaced long before its deadline. The key was
+// never absent, so it must look again, and only then miss.
+func TestPromise2LookupOfAnOldVersionLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewForTest(Config[int]{}, 1, HashGood)
+		defer c.Close()
+		key := Key{"p", "a"}
+		if err := c.UpdateTTL(key, 1, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		digest, old := c.digest(key), nodeOf(c, key) // by a Lookup that then stalls
+		if err := c.Update(key, 2); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if c.use(old) {
+			t.Fatal("the old version is alive at its deadline")
+		}
+		if got := c.findNewer(digest, key, old); got == nil || got.Item.value != 2 {
+			t.Errorf("findNewer = %v after an Update; want the new version", got)
+		}
+		if got := c.findNewer(digest, key, nodeOf(c, key)); got != nil {
+			t.Errorf("findNewer = %v; want nil, for there is none", got)
+		}
+	})
 }
