@@ -140,6 +140,10 @@ var removals = map[string]func(t *testing.T, r *retainCache){
 		}
 	},
 	"replacement": func(_ *testing.T, r *retainCache) { r.each(func(k Key) { _ = r.Update(k, nil) }) },
+	"replacement of the newest first": func(_ *testing.T, r *retainCache) {
+		slices.Reverse(r.keys)
+		r.each(func(k Key) { _ = r.Update(k, nil) })
+	},
 	"DeletePartial after half was deleted": func(_ *testing.T, r *retainCache) {
 		for i := 0; i < len(r.keys); i += 2 {
 			r.Delete(r.keys[i])
