@@ -183,7 +183,7 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 	if meta&^useMask != uint32(len(key.ID))<<idShift {
 		return c.lookupSlow(digest, key)
 	}
-	// until before horizon: whoever stored this until lowered the horizon for it, or has
+	// until before horizon: the Update that stored this until lowered the horizon for it, or has
 	// not yet and the horizon is larger, which makes us read the clock.
 	until, g := n.Item.until.Load(), n.Group()
 	if until <= 0 || g == nil || c.counted || uint64(until) <= c.alarm.horizon.Load() {
@@ -253,7 +253,7 @@ func (c *Cache[V]) findNewer(digest uint64, key Key, n *node[V]) *node[V] {
 // use reports whether a node that a Lookup found is alive, and notes the use.
 func (c *Cache[V]) use(n *node[V]) bool {
 	e := &n.Item
-	// until before horizon: whoever stored this until lowered the horizon for it, or has
+	// until before horizon: the Update that stored this until lowered the horizon for it, or has
 	// not yet and the horizon is larger, which makes us read the clock.
 	u := e.until.Load()
 	if u <= 0 {

@@ -8,7 +8,7 @@ import (
 // The sessions whose search begins in a bucket are the crowd of that bucket. A peer that knows the hash can make
 // keys whose searches all begin in one bucket, or in neighbours. Under XXHash a crowd is therefore bounded,
 // and a session lies within buckets.Reach of its bucket. So a search compares at most 64 keys of one hash
-// and loads at most 37 buckets, whatever the keys.
+// and loads at most 37 buckets, with any keys.
 //
 // One session more for a full crowd removes the oldest of that crowd. A session that finds no place within reach
 // removes the oldest of its own crowd if that fills a bucket already, unless another crowd with a session

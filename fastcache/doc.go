@@ -4,7 +4,7 @@
 //
 //   - Lookups take no lock, allocate nothing, and normally read no clock.
 //   - A session is never returned at or after its deadline, and leaves memory within a tick
-//     of 16.8 ms with no reader's help. An idle cache wakes nobody.
+//     of 16.8 ms with no reader's help. An idle cache does no work.
 //   - The bounds on count, weight and sessions per partial key hold exactly. There is no
 //     write buffer: when Update returns, the session is visible, indexed and scheduled.
 //   - DeletePartial revokes all sessions of a partial key with one store, whatever their

@@ -53,7 +53,7 @@ const (
 )
 
 // An alarm wakes the cache at the earliest deadline, and no sooner: an idle or empty cache
-// wakes nobody.
+// does no work.
 type alarm struct {
 	// horizon is the next wake-up plus slack. An entry whose until lies beyond it is alive
 	// without a look at any clock: the timer runs before, and lowers the horizon never
@@ -103,7 +103,7 @@ func (c *Cache[V]) wakeBy(at int64) {
 func (c *Cache[V]) armLocked(at int64) {
 	a := &c.alarm
 	now := c.now()
-	at = max(at, now) // whoever asks may have stalled: a horizon in the past would show what has expired
+	at = max(at, now) // the caller may have stalled: a horizon in the past would show what has expired
 	if at-now > 2*lead && !c.clocked {
 		at -= lead
 	}
@@ -335,7 +335,7 @@ func (s *shard[V]) rescheduleLocked(slot uint32, old, until int64) int64 {
 
 // A loose slot is one whose session is gone and which the wheel still has: most often the
 // session for which it made room takes the slot over, with a later deadline, and need not be
-// filed anew. Whoever asks the wheel, or releases the lock, cancels it first.
+// filed anew. A caller that asks the wheel, or releases the lock, cancels it first.
 type loose struct {
 	slot  uint32
 	until int64 // the wheel has it no later

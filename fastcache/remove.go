@@ -98,7 +98,7 @@ func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast boo
 		}
 	}
 	// linearizes: TakeNewest takes effect at the kill. What was newer is gone for good, and
-	// nobody can link a newer one, or end the elder but by its deadline, while we hold the lock.
+	// no caller can link a newer one, or end the elder but by its deadline, while we hold the lock.
 	if !kill(n, Taken, now) {
 		return false
 	}
@@ -109,7 +109,7 @@ func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast boo
 
 // unlinkOverLocked returns the newest session alive, or the newest among those older than a given
 // one, or nil. Those before it are over for good; it unlinks them, at the price of the budget,
-// so that nobody walks over them again, and the timer removes them from their slots. False
+// so that no walk comes over them again, and the timer removes them from their slots. False
 // says that the budget is used up. It needs the group's lock.
 func unlinkOverLocked[V any](g *index.Group[entry[V]], after *node[V], now int64, budget *int) (*node[V], bool) {
 	for ; *budget > 0; *budget-- {

@@ -9,7 +9,7 @@ type Removal[V any] struct {
 	Reason Reason // why it left
 }
 
-// reportLocked counts a removal and queues it for OnRemove. It is called by whoever takes
+// reportLocked counts a removal and queues it for OnRemove. It is called by the caller that takes
 // the node out of its slot, so exactly once.
 func (s *shard[V]) reportLocked(n *node[V], reason Reason) {
 	s.mu.removed[reason]++

@@ -20,7 +20,7 @@ const (
 )
 
 // A shard holds the sessions whose digests share their top bits. Lookup reads its table
-// without a lock; every change happens under its one mutex, by whoever asks for it.
+// without a lock; every change happens under its one mutex, in the goroutine that asks for it.
 type shard[V any] struct {
 	table *atomic.Pointer[table[V]] // in Cache.tables; swapped under mu, loaded by everyone
 	cache *Cache[V]                 // whose shard it is; never changes

@@ -12,7 +12,7 @@ import (
 // DeletePartial revokes a group at once and then frees its sessions one by one. Until it has come to
 // the last, the others hold places and weight. What is over goes before what is alive: so an
 // Update that needs room meanwhile takes the next of them, in place of DeletePartial, before it
-// evicts. Each session is passed once in all, whoever does it, so that this costs O(1) amortised.
+// evicts. Each session is passed once in all, by one caller or another, so that this costs O(1) amortised.
 
 // sweeps are the revocations whose sessions have not all been freed.
 type sweeps struct {
@@ -43,7 +43,7 @@ func (c *Cache[V]) revoke(partial string) *sweep[V] {
 		return nil
 	}
 	sw := &sweep[V]{group: g, now: c.now()}
-	// Under the group's lock, before it is revoked: who finds the sweep waits for that, and nobody
+	// Under the group's lock, before it is revoked: an Update that finds the sweep waits for that, and none
 	// evicts between the two.
 	c.sweeps.mu.Lock()
 	sw.listed = c.sweeps.mu.oldest.PushBack(sw)
@@ -100,7 +100,7 @@ func (c *Cache[V]) freeNext(sw *sweep[V]) bool {
 	return true
 }
 
-// sweepNext removes one session of a revoked group and returns its room, none if somebody else has
+// sweepNext removes one session of a revoked group and returns its room, none if another caller has
 // removed it. False says that the group has no more.
 func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
 	n := sw.drain(false)

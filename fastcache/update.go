@@ -22,7 +22,7 @@ func (r *room) add(more room) {
 	r.probation.add(more.probation)
 }
 
-// giveBack returns room that nobody needs any more.
+// giveBack returns room that is not needed any more.
 func (c *Cache[V]) giveBack(r room) {
 	if r.places != 0 {
 		c.places.Add(-int64(r.places))
@@ -174,7 +174,7 @@ func (c *Cache[V]) store(u *update[V]) error {
 				c.makeRoom(u, s)
 				continue
 			}
-			// Nobody waits for others with room in his hands, and who has overflow keeps it
+			// No caller waits for others with room in its hands, and one that has overflow keeps it
 			// until he has stored: so he gets all there is, if need be.
 			c.giveBack(u.room)
 			u.room = room{}

@@ -104,11 +104,11 @@ func (g *Group[T]) PushNewest(n *Node[T]) {
 		panic("index: a node is linked at most once; readers may still stand on it")
 	}
 	if !g.mu.mapped {
-		panic("index: a node is linked into a group that has left the map; nobody would find it")
+		panic("index: a node is linked into a group that has left the map; no lookup would find it")
 	}
 	head := g.newest.Load()
 	n.group = g
-	// Nobody sees n yet: a plain store, which the one to newest publishes, spares a locked one.
+	// No reader sees n yet: a plain store, which the one to newest publishes, spares a locked one.
 	*(**Node[T])(unsafe.Pointer(&n.next)) = head
 	if head == nil {
 		g.mu.oldest = n

@@ -24,8 +24,8 @@
 //
 // # Revocation
 //
-// Revoke takes a whole group out of the map and marks it with one store, whatever its
-// size. Whoever holds a node sees the mark through the node's group, and the list stays as
+// Revoke takes a whole group out of the map and marks it with one store, of whatever
+// size. A reader that holds a node sees the mark through the node's group, and the list stays as
 // it was, frozen, for the revoker to sweep: by Next without a lock, or by Drain, which several may
 // call. A later Lock makes a new group.
 //

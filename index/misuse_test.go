@@ -36,7 +36,7 @@ func TestMisusePanicsAndSaysWhatIsWanted(t *testing.T) {
 			g.Unlink(n)
 			x.Unlock(g)
 			g.PushNewest(&Node[int]{})
-		}, "index: a node is linked into a group that has left the map; nobody would find it"},
+		}, "index: a node is linked into a group that has left the map; no lookup would find it"},
 		{"a group twice revoked", func() {
 			x, g, n := group()
 			x.LockOf(n)

@@ -145,7 +145,7 @@ func (m *Memory) UpdateLocal(key Key, s Item, ttl time.Duration) error {
 	return m.store(key, s, ttl)
 }
 
-// refuse returns why a session cannot be stored, whatever else there is.
+// refuse returns why a session cannot be stored, even in an empty Memory.
 func (m *Memory) refuse(size int64, ttl time.Duration) error {
 	switch {
 	case m.closed.Load():

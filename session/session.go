@@ -72,8 +72,8 @@ type Entry struct {
 //   - Byte slices are never shared: what is passed in is copied, what is returned is the caller's.
 //   - Any other error says that the Store could not do it (a network failed, a disk is full).
 //
-// A Store may drop any session at any time, to make room or because it restarts: whoever
-// resumes TLS sessions then does a full handshake.
+// A Store may drop any session at any time, to make room or because it restarts. A TLS server
+// then does a full handshake.
 type Store interface {
 	// Lookup returns the session of a key: OTP's lookup/2. It never returns one whose TTL
 	// is over. ErrNotFound says that there is none.
@@ -153,7 +153,7 @@ type Local interface {
 }
 
 // An Item is a session as a Local Store keeps it. What it refers to is shared by the Store and
-// all who look it up, so nobody may write to it once it was passed to UpdateLocal.
+// all who look it up, so it must not be written to once it was passed to UpdateLocal.
 type Item struct {
 	// Bytes is the session as the methods of Store know it. A session without any that has a
 	// Live form is that: its bytes are made when they are asked for, see Encoder.
@@ -168,13 +168,13 @@ type Item struct {
 	// shares with other sessions is best counted in each: any may be the last to hold it.
 	LiveBytes int
 
-	// Confirmed says that whoever began the session has proved to be a client worth
+	// Confirmed says that the client that began the session has proved to be a client worth
 	// keeping it for. A session stored by Update is confirmed.
 	Confirmed bool
 }
 
 // An Encoder is a Live form that makes the session's bytes when they are asked for, so that a session
-// which nobody asks for costs nothing. With it the methods of Store and Indexed find sessions that were
+// which is not asked for costs nothing. With it the methods of Store and Indexed find sessions that were
 // stored by UpdateLocal without Bytes: a Store can be dumped, and the dump be stored elsewhere by Update.
 // It must be safe for concurrent use.
 type Encoder interface {

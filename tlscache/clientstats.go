@@ -10,7 +10,7 @@ type ClientStats struct {
 	// not told what becomes of its offers, so they are never Accepted.
 	Offered, Accepted uint64
 
-	// Failed are the offers whose handshake failed, whatever the cause, and those that
+	// Failed are the offers whose handshake failed, for any cause, and those that
 	// crypto/tls refused to send.
 	Failed uint64
 

@@ -29,8 +29,8 @@ const (
 	maxSteps = 256
 )
 
-// A stamp is a time by both clocks. By order, stamps of one process compare exactly, whatever becomes
-// of the wall clock; by wall, those of all processes do, as well as their clocks agree. A stamp is
+// A stamp is a time by both clocks. By order, stamps of one process compare exactly, also where the wall
+// clock is set; by wall, those of all processes do, as well as their clocks agree. A stamp is
 // also a deadline, which is over when it is over by either clock: the monotonic one stands still
 // while the machine is suspended, and the other one may be set back.
 type stamp struct {

@@ -12,7 +12,7 @@ const (
 )
 
 // tagSize is the length of what a handle says about scope and server name: enough that two do not
-// meet by chance. Whoever wants to forge one needs the keyring.
+// meet by chance. To forge one takes the keyring.
 const tagSize = 8
 
 // A tag is the beginning of the name of a scope or a server name.
@@ -49,7 +49,7 @@ const (
 	handleMax     = handleSealed + nameSize
 )
 
-// seal returns the ticket of a handle. Two of one handle have nothing in common, so nobody on
+// seal returns the ticket of a handle. Two of one handle have nothing in common, so no listener on
 // the wire can tell that two TLS 1.2 connections belong to one client.
 //
 //	format(1) key id(4) nonce(12) sealed{flags(1) expires(4) scope(8) server(8) id(16) [group(16)]} tag(16)

@@ -7,7 +7,7 @@ import (
 )
 
 // maxLabel is how many characters a label may have to be encoded: RFC 1035 section 2.3.4. Encoding takes their
-// number squared, and a server's names come from whoever connects.
+// number squared, and a server's names come from its clients.
 const maxLabel = 63
 
 // toASCII returns a name with ASCII letters in lower case and other labels as A-labels: RFC 5891 section 4.4, by

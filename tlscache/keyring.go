@@ -19,7 +19,7 @@ type Secret struct {
 	// same id; an id is never used again for other bytes.
 	ID uint32
 
-	// Bytes are 32 bytes from a good random source. Whoever has them can read every
+	// Bytes are 32 bytes from a good random source. An attacker who has them can read every
 	// session that was sealed under them.
 	Bytes [SecretSize]byte
 }
@@ -31,7 +31,7 @@ func NewSecret(id uint32) Secret {
 	return s
 }
 
-// Format prints the id, whatever the verb: a Secret must not end in a log.
+// Format prints the id, with every verb: a Secret must not end in a log.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "secret %d", s.ID) }
 
 // LogValue is the id.

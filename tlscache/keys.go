@@ -11,7 +11,7 @@ import (
 )
 
 // nameSize is the length of a name that stands for something secret or private: a handle's id,
-// a principal, a server name. 128 bits of an HMAC collide for nobody.
+// a principal, a server name. 128 bits of an HMAC do not collide.
 const nameSize = 16
 
 // A name is an HMAC of something that must not be read from a Store.

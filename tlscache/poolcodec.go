@@ -56,7 +56,7 @@ func decodeTicket(b []byte) (key string, t ticket, err error) {
 	return normalKey(string(fields[0])), t, nil
 }
 
-// keyOfTicket returns the key in an encoded ticket, whatever release of Go encoded the rest.
+// keyOfTicket returns the key in an encoded ticket. Any release of Go may have encoded the rest.
 func keyOfTicket(b []byte) (string, error) {
 	_, fields, err := cutTicket(b)
 	if err != nil {

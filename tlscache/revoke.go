@@ -11,7 +11,7 @@ import (
 )
 
 // RevokePrincipal ends the sessions of a principal, as ServerConfig.Principal names it: the stored ones,
-// those being stored, whatever descends from them, and tickets that are sealed records. When it returns, this
+// those being stored, all that descend from them, and tickets that are sealed records. When it returns, this
 // process resumes none of them. With a Store that is not Local, no process that shares it does whose
 // lookups begin later; one that had read the watermarks from the Store already may. While the
 // Server lives, it looks once a minute whether the Store still has the revocation and writes it again.

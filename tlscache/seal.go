@@ -34,7 +34,7 @@ const (
 	sealTicket    = "ticket"    // a client's session in a Store
 )
 
-// seal encrypts plaintext as what under a key made for salt alone, so that whoever has a Store's
+// seal encrypts plaintext as what under a key made for salt alone, so that an attacker who has a Store's
 // content and the keyring still lacks the salt where that is a handle's secret id. bound
 // is authenticated and not contained: open needs the same bytes.
 //

@@ -61,7 +61,7 @@ type ServerConfig struct {
 	ScopeOf func(hello *tls.ClientHelloInfo, cfg *tls.Config) string
 
 	// Principal returns whose session a connection's is, for RevokePrincipal and MaxAuthAge;
-	// empty: nobody's. It is called when a ticket is issued, before the handshake has ended, once, and
+	// empty: no principal. It is called when a ticket is issued, before the handshake has ended, once, and
 	// must be safe for concurrent use. It must not call ExportKeyingMaterial, which panics then.
 	// Nil means PrincipalOf of the client's leaf certificate.
 	Principal func(tls.ConnectionState) string
@@ -239,7 +239,7 @@ func (s *Server) Close() error {
 
 // PrincipalOf returns the principal of a client certificate unless ServerConfig.Principal says
 // otherwise: the SHA-256 of its public key (SubjectPublicKeyInfo) in hex, so that it outlives
-// renewals of the certificate. Of nil it is empty, which is nobody's.
+// renewals of the certificate. Of nil it is empty, which stands for none.
 func PrincipalOf(cert *x509.Certificate) string {
 	if cert == nil {
 		return ""
@@ -248,7 +248,7 @@ func PrincipalOf(cert *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// identify returns what stands for a principal in records: of one length, whatever it is.
+// identify returns what stands for a principal in records: of one length.
 func identify(principal string) principalID { return sha256.Sum256([]byte(principal)) }
 
 // principal returns whose session a connection's is; known is false if the user's func panicked,

@@ -21,8 +21,8 @@ const (
 	MissForged
 	// MissExpired: its TTL is over. crypto/tls tells clients to keep every ticket for 7 days.
 	MissExpired
-	// MissAuthAge: its client proved who it is longer ago than MaxAuthAge, or nobody
-	// knows when.
+	// MissAuthAge: its client proved who it is longer ago than MaxAuthAge, or it is
+	// not known when.
 	MissAuthAge
 	// MissScope: it belongs to another trust configuration.
 	MissScope

@@ -18,7 +18,7 @@ const maxSuccessors = 8
 
 // confirmed reports whether the client has proved to be one: it knew the session that it resumed, or
 // the key of a certificate, or, which TLS 1.2 and QUIC ask before the ticket, the handshake's secret.
-// The ticket of a first TLS 1.3 handshake goes to whoever sent a ClientHello.
+// The ticket of a first TLS 1.3 handshake goes to any sender of a ClientHello.
 func (i *issue) confirmed() bool {
 	switch {
 	case i.cs.HandshakeComplete, len(i.cs.PeerCertificates) > 0 && !i.cs.DidResume, !i.tls13():

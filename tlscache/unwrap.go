@@ -257,7 +257,7 @@ func (o *offer) refuse(r *record) MissReason {
 }
 
 // credible reports whether the times of a record that was sealed can be true. If not, a clock was
-// wrong, and nobody knows what it is older than.
+// wrong, and it is not known what it is older than.
 func (o *offer) credible(r *record) bool {
 	left := -r.expires.since(o.at)
 	return left <= o.s.cfg.TTL+maxSkew && o.s.keyring.clock.believes(r.auth.wall)

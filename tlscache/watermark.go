@@ -48,7 +48,7 @@ func (w watermark) name(k namer) name { return k.name(w.kind, []byte(w.thing)) }
 type watermarks struct {
 	clock *clock
 	limit int         // of how many there are: maxMarks, but for tests
-	some  atomic.Bool // whether any was ever set: until then nobody looks
+	some  atomic.Bool // whether any was ever set: until then none is looked for
 	of    *xsync.MapOf[watermark, *mark]
 	named *xsync.MapOf[name, *mark] // those whose sessions were swept out of a Store
 
@@ -101,7 +101,7 @@ func (w *watermarks) raise(of watermark, to stamp, names ...name) {
 }
 
 // adopt sets a watermark to what a Store told of it, unless it stands higher already. So it stays
-// known here, whatever becomes of it there.
+// known here when it is lost there.
 func (w *watermarks) adopt(of watermark, t told) {
 	w.clock.distrust(t.wrong)
 	if m, ok := w.of.Load(of); ok {

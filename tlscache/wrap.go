@@ -85,7 +85,7 @@ func (i *issue) ticket() []byte {
 	s := i.s
 	var known bool
 	if i.principal, known = s.principal(i.cs); !known {
-		return s.dead(MissAuthAge) // nobody could revoke it
+		return s.dead(MissAuthAge) // no revocation would reach it
 	}
 	if i.cs.DidResume && !i.tls13() {
 		return i.again()
@@ -112,7 +112,7 @@ func (i *issue) readLineage() bool {
 	return l != nil
 }
 
-// authenticated returns when the client proved who it is; not ok if nobody knows.
+// authenticated returns when the client proved who it is; not ok if that is not known.
 func (i *issue) authenticated() (auth stamp, ok bool) {
 	if !i.cs.DidResume {
 		return i.begun, true
@@ -267,7 +267,7 @@ func (i *issue) fallback(k *keys, h handle, r *record, reason MissReason) []byte
 		return i.second(reason)
 	}
 	r.flags &^= flagSingle
-	r.state.EarlyData = false // nobody would notice a replay
+	r.state.EarlyData = false // a replay would go unnoticed
 	t, err := sealTicketRecord(r, k, h.scope, h.server, h.id)
 	if err != nil || len(t) > maxTicket {
 		return i.second(reason)
@@ -278,7 +278,7 @@ func (i *issue) fallback(k *keys, h handle, r *record, reason MissReason) []byte
 
 // storeKey returns the key of a handle's session. The partial key is its principal or, without one,
 // a slice of those of its server name. Where the Store is not this process's memory, the id is
-// an HMAC: whoever reads the Store learns no handle.
+// an HMAC: who reads the Store learns no handle.
 func (s *Server) storeKey(h handle, k *keys) session.Key {
 	key := session.Key{Partial: anonymousPartial(h.server, h.id[0]%anonymousSlices), ID: string(h.id[:])}
 	if h.flags&flagGroup != 0 {

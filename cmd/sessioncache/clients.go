@@ -21,7 +21,7 @@ const (
 	// tls12Every makes every fourth client one that speaks TLS 1.2 at most.
 	tls12Every = 4
 
-	// pace is how many handshakes a second the fleet begins at most, whatever its size: a
+	// pace is how many handshakes a second the fleet begins at most, however large it is: a
 	// third of two cores, so that latencies show the handshake and not the queue for a core.
 	pace = 1000
 

@@ -176,7 +176,7 @@ func (s *streamParser) useKey(label string) {
 	if err != nil {
 		return
 	}
-	// Only ever opens: whoever sealed has chosen the nonces.
+	// It only opens: the nonces were chosen by the process that sealed.
 	if s.aead, err = cipher.NewGCM(block); err != nil {
 		s.aead = nil // in FIPS mode there is none
 		return

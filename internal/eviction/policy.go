@@ -174,7 +174,7 @@ func (p *Policy) Demote(slot uint32) bool {
 	return true
 }
 
-// Remove takes a slot out of its queue, whatever the reason. The slot must be in one.
+// Remove takes a slot out of its queue, for any reason. The slot must be in one.
 func (p *Policy) Remove(slot uint32) {
 	l := &p.links[slot]
 	p.queue[l.state&queueMask].unlink(p.links, slot)

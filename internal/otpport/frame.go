@@ -67,7 +67,7 @@ type frameReader struct {
 }
 
 // newFrameReader returns a reader of frames of at most maxFrame bytes. stalled is called, in
-// its own goroutine, when a frame that began has not arrived limit later: whoever sends
+// its own goroutine, when a frame that began has not arrived limit later: a peer that sends
 // noise need not send its end.
 func newFrameReader(in io.Reader, maxFrame int, limit time.Duration, stalled func()) *frameReader {
 	stall := time.AfterFunc(limit, stalled)

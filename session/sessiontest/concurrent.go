@@ -152,7 +152,7 @@ func linearizable(t *tester) {
 			return
 		}
 		returned.Store(i)
-		if i%32 < 2 { // now and then somebody reads a state that lasts: one reads twice in this time
+		if i%32 < 2 { // now and then one reads a state that lasts: one reads twice in this time
 			for range 2 * readers {
 				select {
 				case <-read:

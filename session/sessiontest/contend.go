@@ -113,7 +113,7 @@ func (t *tester) fought(call string, keys []session.Key, size int, take func() (
 	t.contend(8, t.contention/2, func(int) bool {
 		k, s, err := take()
 		if errors.Is(err, session.ErrNotFound) {
-			runtime.Gosched() // it is in somebody's hands
+			runtime.Gosched() // another has it in its hands
 			return true
 		}
 		if err == nil && !l.take(s) {

@@ -53,7 +53,7 @@ func misfits(store session.Store, of reflect.Type) string {
 }
 
 // optionalFit fails a Store that was meant to implement an optional interface, and does not: one
-// of its methods fits, another has the name alone. Go's compiler says nothing, and whoever uses
+// of its methods fits, another has the name alone. Go's compiler says nothing, and the user of
 // the Store goes without. A Store that has some of the methods and lacks the others is no fault,
 // nor is a method of its own that is called Size.
 func optionalFit(t *tester) {

@@ -26,7 +26,7 @@ import (
 // tolerance is how much a count may grow.
 const tolerance = 1.02
 
-// missTolerance is how many misses an operation may have more, whatever the share: a hash seed
+// missTolerance is how many misses an operation may have more, at any share: a hash seed
 // moves them that much from run to run.
 const missTolerance = 0.15
 

@@ -20,7 +20,7 @@
 //
 // # Which orders can differ
 //
-// Two steps that touch different variables, or only read one, may be swapped and nobody can tell. Explore
+// Two steps that touch different variables, or only read one, may be swapped without a difference. Explore
 // therefore runs one order of each class of equals: it notes which steps of a run raced, as happens-before
 // by vector clocks tells, and tries for each such pair the other order from the point before it
 // (source sets: Abdulla, Aronis, Jonsson, Sagonas, "Optimal dynamic partial order reduction", POPL

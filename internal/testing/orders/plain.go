@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// Plain accesses are no steps: where there is no data race, nobody can tell when between two steps one happens.
+// Plain accesses are no steps: where there is no data race, it makes no difference when between two steps one happens.
 // That there is none is checked instead, in every order that is run. Check leads the fields that are
 // shared under a lock, or published by an atomic store, through Reading and Writing, and plain stores into
 // what is else atomic through Storing. Two accesses of which neither happens before the other fail the run.
@@ -90,7 +90,7 @@ func Close(ch chan struct{}) {
 	close(ch)
 }
 
-// Receive is a receive from a channel that is closed in the end, and to which nobody sends.
+// Receive is a receive from a channel that is closed in the end, and to which nothing is sent.
 func Receive(ch chan struct{}) { BeforeWaiting(Wake, addressOf(ch), closed(ch)) }
 
 type closed chan struct{}

@@ -110,7 +110,7 @@ func (r *Run) Failf(format string, args ...any) {
 	}
 }
 
-// Look runs f, in a thread or at rest, without a step: nobody else goes on meanwhile, and what f touches
+// Look runs f, in a thread or at rest, without a step: no other thread goes on meanwhile, and what f touches
 // counts for nothing. It is for checks, which would else add orders of their own.
 func (r *Run) Look(f func()) {
 	t := r.current
@@ -203,7 +203,7 @@ func stop(s step) {
 	r := active
 	if r == nil || r.current == nil {
 		if s.gate != nil && !s.gate.Open() {
-			panic("orders: a step outside all threads waits, and nobody else runs")
+			panic("orders: a step outside all threads waits, and no thread runs")
 		}
 		return
 	}
