@@ -4,8 +4,10 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"runtime"
 	"slices"
 	"testing"
+	"weak"
 )
 
 // An intermediate authority signs servers' certificates.
@@ -174,6 +176,20 @@ func TestImportedTicketsLetGoOfTheFile(t *testing.T) {
 				t.Errorf("%s of %d bytes keeps %d", what, len(b), cap(b))
 			}
 		}
+		// A ticket that points into the file keeps all of it, and no capacity shows that.
+		read := make([]byte, 1<<16)
+		kept := weak.Make(&read[0])
+		again, state := tk.ticket, *tk.state
+		state.Extra = [][]byte{read[:8:8]}
+		again.label, again.state = read[8:40:40], &state
+		after.families.adopt(&again)
+		read, state.Extra = nil, nil
+		runtime.GC()
+		if kept.Value() != nil {
+			t.Error("a ticket keeps the file that it was read from")
+		}
+		runtime.KeepAlive(again)
+
 		slack("the ticket", tk.label)
 		slack("the secret", *h.secret)
 		for _, cert := range *h.peers {
