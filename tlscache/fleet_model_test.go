@@ -100,7 +100,12 @@ type fleetSession struct {
 	lost            bool     // its process was restarted
 }
 
+// tick begins the next action. Of two processes that look for a witness at once where there is none, one may write over
+// what the other's tickets name, and these end in full handshakes. So what a former action began in the background ends first.
 func (f *fleet) tick() int {
+	for _, s := range f.servers {
+		s.attesting.Wait()
+	}
 	f.clock.pass(time.Millisecond)
 	f.now++
 	return f.now

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -138,6 +139,7 @@ type Server struct {
 	places    unconfirmed // in a Store that is not Local
 	used      successions
 	seen      atomic.Pointer[seenWitnesses]
+	attesting sync.WaitGroup // the attests that no handshake waits for
 }
 
 // isZero reports whether a Server did not come from NewServer.

@@ -216,11 +216,11 @@ func (s *Server) attestSometimes(k *keys, now int64) {
 	if !due(before) {
 		return // another does
 	}
-	go func() {
+	s.attesting.Go(func() {
 		b := guard.Grant(unhurried)
 		defer b.End()
 		_, _ = s.attest(b, k, now)
-	}()
+	})
 }
 
 // unhurried is how long calls of a Store may take that no handshake waits for.
