@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -100,11 +99,13 @@ type fleetSession struct {
 	lost            bool     // its process was restarted
 }
 
-// tick begins the next action. Of two processes that look for a witness at once where there is none, one may write over
-// what the other's tickets name, and these end in full handshakes. So what a former action began in the background ends first.
+// tick begins the next action. What Servers do in their own time, they do here, one after the other: of two processes that
+// write at once where there is nothing, or something lower, one may write over the other's. For a witness that ends in
+// full handshakes, and for a watermark within a minute.
 func (f *fleet) tick() int {
 	for _, s := range f.servers {
 		s.attesting.Wait()
+		s.passNow()
 	}
 	f.clock.pass(time.Millisecond)
 	f.now++
@@ -139,28 +140,28 @@ func (f *fleet) start(p *process) {
 		f.outer.Fatal(err)
 	}
 	p.known, p.retired = map[watermark]int{}, nil
+	s.publisher.hold()
 	f.servers = append(f.servers, s)
 }
 
-// pause lets no pass of a publisher run until resume is called: between its two calls of the Store a pass may lower what
-// another process writes, which that finds out within a minute.
-func (f *fleet) pause() (resume func()) {
-	for _, s := range f.servers {
-		for passing := true; passing; runtime.Gosched() {
-			s.publisher.mu.Lock()
-			passing, s.publisher.mu.passing = s.publisher.mu.passing, true
-			s.publisher.mu.Unlock()
-		}
+// hold lets no timer start a pass of the publisher.
+func (p *publisher) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.timer == nil {
+		p.mu.timer = time.AfterFunc(time.Hour, func() {})
 	}
-	return func() {
-		for _, s := range f.servers {
-			s.publisher.mu.Lock()
-			if s.publisher.mu.passing = false; len(s.publisher.mu.of) > 0 {
-				s.wakeLocked(true)
-			}
-			s.publisher.mu.Unlock()
-		}
-	}
+	p.mu.timer.Stop()
+	p.mu.passing = true
+}
+
+// passNow does a pass of a publisher that is held.
+func (s *Server) passNow() {
+	s.publisher.mu.Lock()
+	s.publisher.mu.passing = false
+	s.publisher.mu.Unlock()
+	s.pass()
+	s.publisher.hold()
 }
 
 // things are what may revoke a session.
@@ -271,7 +272,6 @@ func (f *fleet) resume(rt *rapid.T, p *process, s *fleetSession) {
 func (f *fleet) revoke(rt *rapid.T, p *process, of watermark, do func(*Server) error) {
 	at := f.tick()
 	calm(p.guard)
-	defer f.pause()()
 	if err := do(p.Server); (err != nil) != (!f.local && f.store.fails.Load()) {
 		rt.Fatalf("revoking = %v; want an error exactly if the Store fails", err)
 	}
