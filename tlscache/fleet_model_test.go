@@ -99,13 +99,12 @@ type fleetSession struct {
 	lost            bool     // its process was restarted
 }
 
-// tick begins the next action. What Servers do in their own time, they do here, one after the other: of two processes that
-// write at once where there is nothing, or something lower, one may write over the other's. For a witness that ends in
-// full handshakes, and for a watermark within a minute.
+// tick begins the next action. What Servers do in their own time, they do before that or as an action, one after the other: of
+// two processes that write at once where there is nothing, or something lower, one may write over the other's. For a witness
+// that ends in full handshakes, and for a watermark within a minute.
 func (f *fleet) tick() int {
 	for _, s := range f.servers {
 		s.attesting.Wait()
-		s.passNow()
 	}
 	f.clock.pass(time.Millisecond)
 	f.now++
@@ -379,6 +378,12 @@ func (f *fleet) actions() map[string]func(*rapid.T) {
 	}
 	if f.local {
 		return acts
+	}
+	acts["a pass of a publisher"] = func(rt *rapid.T) {
+		f.tick()
+		s := f.servers[rapid.IntRange(0, len(f.servers)-1).Draw(rt, "server")]
+		calm(s.guard)
+		s.passNow()
 	}
 	acts["the Store fails, or works again"] = func(*rapid.T) { f.store.fails.Store(!f.store.fails.Load()) }
 	acts["the Store loses a watermark"] = func(rt *rapid.T) {

@@ -363,3 +363,16 @@ func TestAProcessThatOnlyReissuesHandlesSeesToTheWitness(t *testing.T) {
 		}
 	})
 }
+
+// A process whose clock is ahead says that the witness was written in the future. It must not get too old by that.
+func TestAWitnessFromTheFutureIsWrittenAgain(t *testing.T) {
+	k, clock := clocked(t, secret(1))
+	p := newPair(t, k, ring(t, secret(1)))
+	clock.set(24 * time.Hour)
+	first := p.attested(t)
+	p.other.attested(t)
+	w, err := p.lookupWitness(t.Context(), k.active())
+	if now := p.other.keyring.clock.read().wall; err != nil || w.id != first.id || w.wrote > now {
+		t.Errorf("the witness is %x, written %v from now, %v; want %x, written by now", w.id, time.Duration(w.wrote-now), err, first.id)
+	}
+}
