@@ -97,6 +97,7 @@ func (o *offer) vouch(r *record) (answered bool, _ MissReason) {
 	if k == nil {
 		k = o.keys // the ids differ
 	}
+	before := s.standing()[k.id]
 	asked := guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
 	marks, markErr := s.askWatermarks(b, o.marks(o.handleOf(r)))
 	seen, err := asked.Wait(b)
@@ -109,7 +110,7 @@ func (o *offer) vouch(r *record) (answered bool, _ MissReason) {
 		}
 		return false, 0
 	}
-	s.noteWitness(k, seen, o.at.wall)
+	s.noteWitness(k, before, seen, o.at.wall)
 	if !seen.stands() || seen.id != r.witness.id {
 		return true, MissGone
 	}

@@ -139,6 +139,7 @@ type Server struct {
 	places    unconfirmed // in a Store that is not Local
 	used      successions
 	seen      atomic.Pointer[seenWitnesses]
+	writings  witnessWritings
 	attesting sync.WaitGroup // the attests that no handshake waits for
 }
 

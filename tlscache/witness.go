@@ -91,11 +91,12 @@ func (s *Server) askWitness(b *guard.Budget, k *keys) (witness, error) {
 // attest sees to it that there is a witness in the Store at now, and returns it. An error says that the
 // Store did not answer.
 func (s *Server) attest(b *guard.Budget, k *keys, now int64) (witnessRef, error) {
+	before := s.standing()[k.id]
 	w, err := s.askWitness(b, k)
 	if err != nil {
 		return witnessRef{}, err
 	}
-	s.noteWitness(k, w, now)
+	s.noteWitness(k, before, w, now)
 	switch {
 	case !w.stands():
 		w = newWitness()
@@ -103,19 +104,10 @@ func (s *Server) attest(b *guard.Budget, k *keys, now int64) (witnessRef, error)
 		return witnessRef{k.id, w.id}, nil
 	}
 	w.wrote = now
-	n := witnessName(k)
-	sealed, err := w.seal(k, n)
-	if err != nil {
-		return witnessRef{}, err
-	}
-	_, err = guard.Start(b, s.guard, guard.NoProbe, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL)
+	written, err := guard.Start(b, s.guard, guard.NoProbe, func(ctx context.Context) (witness, error) {
+		return s.writeWitness(ctx, k, before, w)
 	}).Wait(b)
-	if err != nil {
-		return witnessRef{}, err
-	}
-	s.see(k, func(seenWitness) seenWitness { return seenWitness{witness: w, at: now, unread: true} })
-	return witnessRef{k.id, w.id}, nil
+	return witnessRef{k.id, written.id}, err
 }
 
 // sameWitness returns a witness that stands now in place of one that stood before under another secret, if that stands still:
@@ -139,6 +131,9 @@ type seenWitness struct {
 	at     int64 // when it was looked for
 	unread bool  // written by this process; another may have written its own at the same time
 }
+
+// wroteSince reports whether this process wrote another witness since it saw one.
+func (w seenWitness) wroteSince(before seenWitness) bool { return w.unread && w.id != before.id }
 
 // under returns the witness that stood under a secret or, if none was seen there, under another of a set.
 func (seen seenWitnesses) under(k *keys, set *keySet) witnessRef {
@@ -177,11 +172,14 @@ func (s *Server) see(k *keys, f func(seenWitness) seenWitness) (before seenWitne
 	}
 }
 
-// noteWitness notes what the Store had, and counts it if that shows a loss.
-func (s *Server) noteWitness(k *keys, w witness, now int64) {
+// noteWitness notes what the Store had, and counts it if that shows a loss. Asked is what was known when the Store was
+// asked: its answer says nothing of what this process wrote meanwhile.
+func (s *Server) noteWitness(k *keys, asked seenWitness, w witness, now int64) {
 	before := s.see(k, func(last seenWitness) seenWitness {
 		next := seenWitness{witness: w, at: now}
 		switch {
+		case !w.stands() && last.wroteSince(asked):
+			return last
 		case !w.stands():
 			next.at = 0 // write it on the next occasion
 		case w == last.witness && !last.unread && now >= last.at && now-last.at < int64(witnessEvery)/5:
@@ -189,6 +187,9 @@ func (s *Server) noteWitness(k *keys, w witness, now int64) {
 		}
 		return next
 	})
+	if !w.stands() && before.wroteSince(asked) {
+		return
+	}
 	known := before.stands() && now-before.wrote < int64(session.MaxTTL)
 	if known && w.id != before.id && !(before.unread && w.stands()) {
 		s.counts.lost.Add(1)

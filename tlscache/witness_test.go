@@ -347,6 +347,7 @@ func TestAProcessThatOnlyReissuesHandlesSeesToTheWitness(t *testing.T) {
 		p.other.Close()
 		client := p.client(tls.VersionTLS12)
 		p.want("first", client, false)
+		p.attesting.Wait() // or both find no witness, and one that the other replaces vouches for nothing
 		_, restarted := p.elsewhere(ServerConfig{Store: p.store, Keyring: ring(t, secret(1)), Principal: func(tls.ConnectionState) string { return "somebody" }})
 		if !resumes(t, restarted, client) {
 			t.Fatal("the restarted process does not resume a stored session")

@@ -1,0 +1,88 @@
+package tlscache
+
+import (
+	"context"
+	"sync"
+
+	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+)
+
+// A witnessWriting is a witness on its way into the Store.
+type witnessWriting struct {
+	ctx  context.Context // nothing waits for the Store's answer once this is done
+	done chan struct{}
+
+	witness // valid once done is closed, like err
+	err     error
+}
+
+// witnessWritings are those under way, by the ids of their secrets. The zero value is ready; it is safe for
+// concurrent use.
+type witnessWritings struct {
+	mu struct {
+		sync.Mutex
+		of map[uint32]*witnessWriting
+	}
+}
+
+// writeWitness writes a witness into the Store, and returns it or the one that another handshake of this process wrote since
+// before. If each wrote its own, the last would replace the others, and tickets that name those would not resume.
+func (s *Server) writeWitness(ctx context.Context, k *keys, before seenWitness, w witness) (witness, error) {
+	own := &witnessWriting{ctx: ctx, done: make(chan struct{}), err: guard.ErrPanicked} // unless the Store returns
+	for {
+		other := s.writings.begin(k, own)
+		if other == nil {
+			break
+		}
+		select {
+		case <-other.done:
+			if other.err == nil || other.ctx.Err() == nil {
+				return other.witness, other.err
+			}
+		case <-other.ctx.Done():
+			s.writings.end(k, other)
+		case <-ctx.Done():
+			return witness{}, ctx.Err()
+		}
+	}
+	defer close(own.done)
+	defer s.writings.end(k, own)
+	if last := s.standing()[k.id]; last.wroteSince(before) {
+		own.witness, own.err = last.witness, nil
+		return own.witness, own.err
+	}
+	n := witnessName(k)
+	sealed, err := w.seal(k, n)
+	if err == nil {
+		err = s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL)
+	}
+	if own.err = err; err == nil {
+		own.witness = w
+		s.see(k, func(seenWitness) seenWitness { return seenWitness{witness: w, at: w.wrote, unread: true} })
+	}
+	return own.witness, own.err
+}
+
+// begin returns the writing under way under a secret, or nil: it is the caller's own from now on.
+func (ws *witnessWritings) begin(k *keys, own *witnessWriting) (other *witnessWriting) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if other = ws.mu.of[k.id]; other != nil {
+		return other
+	}
+	if ws.mu.of == nil {
+		ws.mu.of = make(map[uint32]*witnessWriting)
+	}
+	ws.mu.of[k.id] = own
+	return nil
+}
+
+// end lets others write.
+func (ws *witnessWritings) end(k *keys, w *witnessWriting) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.mu.of[k.id] == w {
+		delete(ws.mu.of, k.id)
+	}
+}
