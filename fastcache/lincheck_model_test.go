@@ -38,7 +38,7 @@ type linCall struct {
 	partial    byte
 	id         byte
 	clear      byte // which Clear this is a part of
-	value      uint16
+	value      int
 	ttl        int64
 	begin, end int64
 }
@@ -47,7 +47,7 @@ type linCall struct {
 type linAnswer struct {
 	ok      bool
 	id      byte
-	value   uint16
+	value   int
 	count   int
 	expires int64 // of Peek
 }
@@ -55,7 +55,7 @@ type linAnswer struct {
 // A linEntry is a session of which the deadline is known to lie in [earliest, latest].
 type linEntry struct {
 	id               byte
-	value            uint16
+	value            int
 	earliest, latest int64
 }
 

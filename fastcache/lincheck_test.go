@@ -39,7 +39,7 @@ type linSuite struct {
 	runs     int                         // histories per configuration by default
 }
 
-type linConfig = fastcache.Config[uint16]
+type linConfig = fastcache.Config[int]
 
 // linMix are the operations, those that make histories interesting more often.
 var linMix = []linKind{linLookup, linLookup, linLookup, linLookup, linPeek, linUpdate, linUpdate, linUpdate, linUpdate,
@@ -50,7 +50,7 @@ const linClients = 4
 // A linRecorder makes the calls of one history.
 type linRecorder struct {
 	suite *linSuite
-	cache *fastcache.Cache[uint16]
+	cache *fastcache.Cache[int]
 	base  time.Time
 	// A stamp is a read-modify-write, which no load of the operation can pass; plain
 	// clock readings could be reordered with a read-only operation and report
@@ -78,7 +78,7 @@ func (r *linRecorder) draw(rng *rand.Rand) linCall {
 		}
 		call.clear = byte(n - 1)
 	case linUpdate:
-		call.value = uint16(r.values.Add(1))
+		call.value = int(r.values.Add(1))
 		if r.suite.ttl != nil {
 			call.ttl = r.suite.ttl(rng)
 		}
@@ -109,7 +109,7 @@ func (r *linRecorder) apply(call linCall) (a linAnswer) {
 	case linLookup:
 		a.value, a.ok = c.Lookup(k)
 	case linPeek:
-		var e fastcache.Entry[uint16]
+		var e fastcache.Entry[int]
 		if e, a.ok = c.Peek(k); a.ok {
 			a.value, a.expires = e.Value, int64(e.Expires.Sub(r.base))
 			a.ok = e.Key == k

@@ -96,17 +96,18 @@ func TestPromise3DeletePartialRemovesAllStoredBefore(t *testing.T) {
 	const writers, ids = 3, 5
 	everyLayout(t, func(t *testing.T, l layout) {
 		for _, noIndex := range []bool{false, true} {
-			c := open(t, l, fastcache.Config[[2]int]{NoIndex: noIndex})
+			c := open(t, l, fastcache.Config[int]{NoIndex: noIndex})
 			var stored [writers]atomic.Int64 // by writer, its last Update that returned
-			tooOld := func(v [2]int, before [writers]int64, where string) {
-				if int64(v[1]) <= before[v[0]] {
+			tooOld := func(value int, before [writers]int64, where string) {
+				g, v := value%writers, value/writers
+				if int64(v) <= before[g] {
 					t.Errorf("NoIndex %v: %s shows version %d of writer %d; up to %d were stored before DeletePartial",
-						noIndex, where, v[1], v[0], before[v[0]])
+						noIndex, where, v, g, before[g])
 				}
 			}
 			whileWorking(writers, func(g int, done func() bool) {
 				for v := 1; !done(); v++ {
-					put(t, c, key("p", v*(g+1)%ids), [2]int{g, v}) // the writers replace each other's
+					put(t, c, key("p", v*(g+1)%ids), v*writers+g) // the writers replace each other's
 					stored[g].Store(int64(v))
 				}
 			}, func() {
