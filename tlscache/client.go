@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // Defaults of a ClientConfig.
@@ -143,7 +144,7 @@ type Client struct {
 	pool  pool
 	stats clientCounters
 
-	clock    clock
+	clock    clock.Clock
 	families *families
 	pools    certPools // of RootCAs
 	trouble  *trouble

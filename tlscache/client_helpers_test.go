@@ -252,7 +252,7 @@ func labelOf(t testing.TB, cache tls.ClientSessionCache, name string) string {
 // newFakeTicket returns a ticket that a Client's pool may hold.
 func newFakeTicket(t testing.TB, c *Client, f fakeTicket) ticket {
 	t.Helper()
-	made, _, ok := newTicket(f.state(t), c.clock.read(), maxLife13, c.families)
+	made, _, ok := newTicket(f.state(t), c.clock.Read(), maxLife13, c.families)
 	if !ok {
 		t.Fatal("newTicket refuses a ticket that came just now")
 	}

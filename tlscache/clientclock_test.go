@@ -5,21 +5,23 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // clockedPools runs a test on Clients whose clocks it sets, in memory and with a Store that many share.
-func clockedPools(t *testing.T, cfg ClientConfig, f func(t *testing.T, clock *testClock, client func() *Client)) {
+func clockedPools(t *testing.T, cfg ClientConfig, f func(t *testing.T, clock *clock.Fake, client func() *Client)) {
 	t.Helper()
 	for _, kind := range []string{"memory", "store"} {
 		t.Run(kind, func(t *testing.T) {
-			cfg, clock := cfg, new(testClock)
+			cfg, clock := cfg, new(clock.Fake)
 			cfg.Budget = time.Minute
 			if kind == "store" {
 				cfg.Store, cfg.Keyring = newTestStore(t), ring(t, secret(1))
 			}
 			f(t, clock, func() *Client {
 				c := newTestClient(t, cfg)
-				c.clock.source = clock.read
+				clock.Under(&c.clock)
 				return c
 			})
 		})
@@ -27,9 +29,9 @@ func clockedPools(t *testing.T, cfg ClientConfig, f func(t *testing.T, clock *te
 }
 
 // putNow stores a ticket that came at the present time of a clock.
-func putNow(t testing.TB, v tls.ClientSessionCache, clock *testClock, label string, version uint16) {
+func putNow(t testing.TB, v tls.ClientSessionCache, clock *clock.Fake, label string, version uint16) {
 	t.Helper()
-	f := fakeTicket{label: label, version: version, created: time.Unix(0, clock.read().wall)}
+	f := fakeTicket{label: label, version: version, created: time.Unix(0, clock.Read().Wall)}
 	v.Put("a", f.state(t))
 }
 
@@ -41,31 +43,31 @@ func TestTicketsEndByBothClocks(t *testing.T) {
 		if version == tls.VersionTLS13 {
 			life = maxLife13
 		}
-		clockedPools(t, ClientConfig{}, func(t *testing.T, clock *testClock, client func() *Client) {
+		clockedPools(t, ClientConfig{}, func(t *testing.T, clock *clock.Fake, client func() *Client) {
 			v := client().View("test")
 			putNow(t, v, clock, "1", version)
-			clock.suspend(life - time.Minute)
+			clock.Suspend(life - time.Minute)
 			wantGets(t, v, "1")
-			clock.suspend(2 * time.Minute)
+			clock.Suspend(2 * time.Minute)
 			wantGets(t, v, "")
-			clock.set(-time.Hour)
+			clock.Set(-time.Hour)
 			wantGets(t, v, "") // it was over before the clock was set back
 
 			putNow(t, v, clock, "2", version)
-			clock.pass(life - time.Minute)
-			clock.set(-time.Hour)
+			clock.Pass(life - time.Minute)
+			clock.Set(-time.Hour)
 			wantGets(t, v, "2")
-			clock.pass(2 * time.Minute)
+			clock.Pass(2 * time.Minute)
 			wantGets(t, v, "")
 		})
 	})
 }
 
 func TestExportLeavesOutWhatEndedWhileSuspended(t *testing.T) {
-	c, clock := newTestClient(t, ClientConfig{}), new(testClock)
-	c.clock.source = clock.read
+	c, clock := newTestClient(t, ClientConfig{}), new(clock.Fake)
+	clock.Under(&c.clock)
 	putNow(t, c.View("test"), clock, "1", tls.VersionTLS12)
-	clock.suspend(25 * time.Hour)
+	clock.Suspend(25 * time.Hour)
 	exported(t, c, ExportConfig{Keyring: ring(t, secret(1)), ClientCertificates: true})
 	if n := c.Stats().Exported; n != 0 {
 		t.Errorf("%d exported; want none", n)
@@ -77,14 +79,14 @@ func TestOneWrongClockEndsNoResumptionOfAClient(t *testing.T) {
 	for _, off := range []time.Duration{48 * time.Hour, -48 * time.Hour} {
 		versions(t, func(t *testing.T, version uint16) {
 			t.Run(fmt.Sprint("off ", off), func(t *testing.T) {
-				clockedPools(t, ClientConfig{}, func(t *testing.T, clock *testClock, client func() *Client) {
+				clockedPools(t, ClientConfig{}, func(t *testing.T, clock *clock.Fake, client func() *Client) {
 					v := client().View("test")
 					putNow(t, v, clock, "before", version)
-					clock.set(off)
+					clock.Set(off)
 					labelOf(t, v, "a")
 					putNow(t, v, clock, "while wrong", version)
 					wantGets(t, v, "while wrong")
-					clock.set(-off)
+					clock.Set(-off)
 					if off > 0 { // else it says that it was over long ago
 						wantGets(t, v, "while wrong")
 					}
@@ -104,25 +106,25 @@ func TestOneWrongClockEndsNoResumptionOfAClient(t *testing.T) {
 
 // What was stored under a wrong clock must not lie in a Store in the way of what is good.
 func TestUnbelievableTicketsLeaveAStore(t *testing.T) {
-	store, keyring, clock := newTestStore(t), ring(t, secret(1)), new(testClock)
+	store, keyring, clock := newTestStore(t), ring(t, secret(1)), new(clock.Fake)
 	client := func() tls.ClientSessionCache {
 		c := newTestClient(t, ClientConfig{Store: store, Keyring: keyring, Budget: time.Minute})
-		c.clock.source = clock.read
+		clock.Under(&c.clock)
 		return c.View("test")
 	}
 	v := client()
 	putNow(t, v, clock, "good", tls.VersionTLS13)
-	clock.set(48 * time.Hour)
+	clock.Set(48 * time.Hour)
 	for i := range 3 {
 		putNow(t, v, clock, fmt.Sprint("ahead ", i), tls.VersionTLS13)
 	}
-	clock.set(-48 * time.Hour)
+	clock.Set(-48 * time.Hour)
 	wantGets(t, client(), "good", "good")
 }
 
 // shifted makes a Config's clock one that the test sets.
-func shifted(cfg *tls.Config, clock *testClock) *tls.Config {
-	cfg.Time = func() time.Time { return time.Unix(0, clock.read().wall) }
+func shifted(cfg *tls.Config, clock *clock.Fake) *tls.Config {
+	cfg.Time = func() time.Time { return time.Unix(0, clock.Read().Wall) }
 	return cfg
 }
 
@@ -133,7 +135,7 @@ func TestTicketsEndByTheConfigsClock(t *testing.T) {
 		if version == tls.VersionTLS13 {
 			life = maxLife13
 		}
-		clock := new(testClock)
+		clock := new(clock.Fake)
 		p := startPeer(t, func(cfg *tls.Config) { cfg.MaxVersion = version })
 		c := newTestClient(t, ClientConfig{TLS: shifted(p.config(), clock), DialContext: dialTo(func() string { return p.addr })})
 		other, cfg := newTestClient(t, ClientConfig{}), shifted(p.config(), clock)
@@ -144,7 +146,7 @@ func TestTicketsEndByTheConfigsClock(t *testing.T) {
 			by   time.Duration
 			want bool
 		}{{0, false}, {0, true}, {life + time.Second, false}, {0, true}, {-time.Minute, true}, {time.Minute, true}} {
-			clock.set(step.by)
+			clock.Set(step.by)
 			p.mustVisit(t, cfg, step.want)
 			wantDial(t, c, step.want)
 		}
@@ -164,7 +166,7 @@ func TestRenewedTicketsEndWithTheirFamily(t *testing.T) {
 		}
 		for _, singleUse := range []bool{false, true} {
 			t.Run(fmt.Sprint("single use ", singleUse), func(t *testing.T) {
-				clockedPools(t, ClientConfig{SingleUse: singleUse}, func(t *testing.T, clock *testClock, client func() *Client) {
+				clockedPools(t, ClientConfig{SingleUse: singleUse}, func(t *testing.T, clock *clock.Fake, client func() *Client) {
 					p := startPeer(t, func(cfg *tls.Config) { shifted(cfg, clock).MaxVersion = version })
 					cfg := shifted(p.config(), clock)
 					if err := client().Install(cfg); err != nil {
@@ -175,12 +177,12 @@ func TestRenewedTicketsEndWithTheirFamily(t *testing.T) {
 						passed := time.Duration(0)
 						for passed+step < life-time.Minute {
 							passed += step
-							clock.pass(step)
+							clock.Pass(step)
 							if resumed, err := p.visit(cfg); err != nil || !resumed {
 								t.Fatalf("round %d, after %v: resumed = %v, error %v; want a resumption", round, passed, resumed, err)
 							}
 						}
-						clock.pass(life - passed)
+						clock.Pass(life - passed)
 					}
 					p.mustVisit(t, cfg, false)
 					p.mustVisit(t, cfg, true)
@@ -194,7 +196,7 @@ func TestRenewedTicketsEndWithTheirFamily(t *testing.T) {
 func TestAFamilyEndsAcrossProcesses(t *testing.T) {
 	for _, kind := range []string{"export", "store"} {
 		t.Run(kind, func(t *testing.T) {
-			clock, keyring, store := new(testClock), ring(t, secret(1)), newTestStore(t)
+			clock, keyring, store := new(clock.Fake), ring(t, secret(1)), newTestStore(t)
 			p := startPeer(t, func(cfg *tls.Config) { shifted(cfg, clock) })
 			var file []byte
 			visit := func(want bool) { // in a process of its own
@@ -204,7 +206,7 @@ func TestAFamilyEndsAcrossProcesses(t *testing.T) {
 					cc = ClientConfig{Store: store, Keyring: keyring, Budget: time.Minute}
 				}
 				c := newTestClient(t, cc)
-				c.clock.source = clock.read
+				clock.Under(&c.clock)
 				if file != nil {
 					imports(t, c, file, ImportConfig{Keyring: keyring})
 				}
@@ -219,10 +221,10 @@ func TestAFamilyEndsAcrossProcesses(t *testing.T) {
 			}
 			visit(false)
 			for range 6 {
-				clock.pass(24 * time.Hour)
+				clock.Pass(24 * time.Hour)
 				visit(true)
 			}
-			clock.pass(25 * time.Hour)
+			clock.Pass(25 * time.Hour)
 			visit(false)
 			visit(true)
 		})
@@ -236,12 +238,12 @@ func TestALateTicketOfAConnectionIsOfItsFamily(t *testing.T) {
 	cfg := p.config()
 	cfg.ClientSessionCache = cache
 	p.mustVisit(t, cfg, false)
-	clock := new(testClock)
+	clock := new(clock.Fake)
 	c := newTestClient(t, ClientConfig{})
-	c.clock.source = clock.read
+	clock.Under(&c.clock)
 	v := c.View("test")
 	v.Put("a", cache.cs)
-	clock.pass(maxLife13 - time.Hour)
+	clock.Pass(maxLife13 - time.Hour)
 	_, state, err := cache.cs.ResumptionState()
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +255,7 @@ func TestALateTicketOfAConnectionIsOfItsFamily(t *testing.T) {
 	c.Flush()
 	v.Put("a", late)
 	wantGets(t, v, "late") // the last one, so it stays
-	clock.pass(2 * time.Hour)
+	clock.Pass(2 * time.Hour)
 	wantGets(t, v, "")
 }
 
@@ -266,15 +268,15 @@ func (o *oneTicket) Put(_ string, cs *tls.ClientSessionState)   { o.cs = cs }
 // A TLS 1.2 master secret that comes again is of its family, whatever became of the tickets that had it.
 func TestAMasterSecretIsKnownWithoutItsTickets(t *testing.T) {
 	for _, singleUse := range []bool{false, true} {
-		clockedPools(t, ClientConfig{SingleUse: singleUse}, func(t *testing.T, clock *testClock, client func() *Client) {
+		clockedPools(t, ClientConfig{SingleUse: singleUse}, func(t *testing.T, clock *clock.Fake, client func() *Client) {
 			c := client()
 			v := c.View("test")
 			renewed := func(label string) {
-				v.Put("a", fakeTicket{label: label, version: tls.VersionTLS12, secret: "the same", created: time.Unix(0, clock.read().wall)}.state(t))
+				v.Put("a", fakeTicket{label: label, version: tls.VersionTLS12, secret: "the same", created: time.Unix(0, clock.Read().Wall)}.state(t))
 			}
 			renewed("1")
 			for i := range 23 {
-				clock.pass(time.Hour)
+				clock.Pass(time.Hour)
 				if i%2 == 0 {
 					labelOf(t, v, "a")
 				} else {
@@ -284,7 +286,7 @@ func TestAMasterSecretIsKnownWithoutItsTickets(t *testing.T) {
 			}
 			wantGets(t, v, "1+")
 			renewed("1++")
-			clock.pass(2 * time.Hour)
+			clock.Pass(2 * time.Hour)
 			wantGets(t, v, "")
 		})
 	}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // issueUntil is issue for a certificate that ends at a time of its own.
@@ -81,21 +83,21 @@ func TestAnExpiredLeafIsNoTrouble(t *testing.T) {
 func TestATicketEndsWithItsCertificates(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
 		for _, insecure := range []bool{false, true} {
-			clock := new(testClock)
+			clock := new(clock.Fake)
 			p, set := startChanging(t, version, func(ca *authority) tls.Certificate {
 				return ca.issueUntil(t, time.Now().Add(2*time.Hour), testName)
 			})
 			c := newTestClient(t, ClientConfig{})
-			c.clock.source = clock.read
+			clock.Under(&c.clock)
 			cfg := shifted(p.config(), clock)
 			cfg.InsecureSkipVerify = insecure
 			if err := c.Install(cfg); err != nil {
 				t.Fatal(err)
 			}
 			p.mustVisit(t, cfg, false)
-			clock.pass(time.Hour)
+			clock.Pass(time.Hour)
 			p.mustVisit(t, cfg, true)
-			clock.pass(time.Hour)
+			clock.Pass(time.Hour)
 			set(p.roots.issue(t, testName))
 			p.mustVisit(t, cfg, false)
 			p.mustVisit(t, cfg, true)

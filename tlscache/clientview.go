@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"sync/atomic"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // A view is the tls.ClientSessionCache of one scope. Any number of connections share it, so
@@ -136,7 +138,7 @@ func (c *Client) offer(l loan, why MissReason) *tls.ClientSessionState {
 }
 
 // accept returns the ticket that a server sent, which is not ok if it is not to be stored.
-func (c *Client) accept(key string, cs *tls.ClientSessionState, now stamp) (t ticket, ok bool) {
+func (c *Client) accept(key string, cs *tls.ClientSessionState, now clock.Stamp) (t ticket, ok bool) {
 	t, bytes, ok := newTicket(cs, now, c.cfg.MaxAge, c.families)
 	if ok && bytes > maxTicketBytes {
 		c.stats.tooLarge.Add(1)
@@ -152,10 +154,10 @@ func (c *Client) accept(key string, cs *tls.ClientSessionState, now stamp) (t ti
 
 // now returns the present time for a connection whose Config has its own idea of the wall clock, or none. crypto/tls
 // compares with that, too.
-func (c *Client) now(wall func() time.Time) stamp {
-	now := c.clock.read()
+func (c *Client) now(wall func() time.Time) clock.Stamp {
+	now := c.clock.Read()
 	if wall != nil {
-		now.wall = wall().UnixNano()
+		now.Wall = wall().UnixNano()
 	}
 	return now
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"sync"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // A connection is what the hooks of one connection share: crypto/tls gives them no link to each other,
@@ -25,19 +27,19 @@ type beginning struct {
 	// client proved who it is. All that decides about the client comes later: a client that the user
 	// denies before a revocation has been denied here, or is revoked. However long a client
 	// holds its handshake open, no later time is taken.
-	begun stamp
+	begun clock.Stamp
 	ring  *keySet       // of the Keyring
 	stood seenWitnesses // a witness written later says nothing of a revocation since then
 }
 
 func (s *Server) begin() beginning {
-	return beginning{stood: s.standing(), ring: s.keyring.set.Load(), begun: s.keyring.clock.stamp()}
+	return beginning{stood: s.standing(), ring: s.keyring.set.Load(), begun: s.keyring.clock.Stamp()}
 }
 
 // beginBy is begin of a connection that began for another Server.
 func (s *Server) beginBy(other beginning) beginning {
 	b := s.begin()
-	b.begun = b.begun.backTo(other.begun)
+	b.begun = b.begun.BackTo(other.begun)
 	return b
 }
 
@@ -88,7 +90,7 @@ func (c *connection) unwrapThrough(f unwrapFunc) unwrapFunc {
 // does not say which.
 type found struct {
 	ours, foreign int
-	auth          stamp       // the earliest
+	auth          clock.Stamp // the earliest
 	principal     principalID // of ours
 	mixed         bool        // ours are of several principals
 	id            [nameSize]byte
@@ -103,7 +105,7 @@ type resumed12 struct {
 	keys    *keys
 	stored  bool // handle, sealed under keys, leads to it still
 	lineage [sha256.Size]byte
-	expires stamp
+	expires clock.Stamp
 }
 
 // resumes notes that a session of ours is about to be resumed.
@@ -144,8 +146,8 @@ func (c *connection) resumesForeign(ticket []byte) {
 }
 
 // since notes an authentication time, of which the earliest counts.
-func (f *found) since(auth stamp) {
-	if f.ours+f.foreign == 0 || auth.compare(f.auth) < 0 {
+func (f *found) since(auth clock.Stamp) {
+	if f.ours+f.foreign == 0 || auth.Compare(f.auth) < 0 {
 		f.auth = auth
 	}
 }
@@ -160,12 +162,12 @@ func (c *connection) resumed() found {
 // one it resumed, or an earlier one. Not ok if it is not known: the session belongs to another
 // principal than the one resumed, whose revocation would not reach it, or comes from a hook that
 // keeps no such time, and MaxAuthAge bounds it.
-func (f *found) inherits(p principalID, bounded bool) (auth stamp, ok bool) {
+func (f *found) inherits(p principalID, bounded bool) (auth clock.Stamp, ok bool) {
 	switch {
 	case f.ours+f.foreign == 0, f.foreign > 0 && bounded:
-		return stamp{}, false
+		return clock.Stamp{}, false
 	case f.mixed, f.ours > 0 && f.principal != p:
-		return stamp{}, false
+		return clock.Stamp{}, false
 	}
 	return f.auth, true
 }

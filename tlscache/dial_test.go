@@ -252,7 +252,7 @@ func TestAFlushedTicketIsNotGivenBack(t *testing.T) {
 
 			// The flush passes while the ticket is being given back.
 			c.pool.put(cancelled.endpoint, newFakeTicket(t, c, fakeTicket{label: "2"}))
-			taken, _ := c.pool.take(cancelled.endpoint, c.clock.read())
+			taken, _ := c.pool.take(cancelled.endpoint, c.clock.Read())
 			asked := 0
 			c.pool.giveBack(cancelled.endpoint, taken, func() bool { asked++; return asked == 1 })
 			if got := labelOf(t, c.newDialView(testName, memAddr{}), ""); got != "" {

@@ -73,7 +73,7 @@ func (c *Client) Export(w io.Writer, cfg ExportConfig) error {
 			"which no other process can tell from another; set ClientConfig.Scope to a name for what they do")
 	}
 	var leftOut uint64
-	now := c.clock.read()
+	now := c.clock.Read()
 	held = slices.DeleteFunc(held, func(h heldTicket) bool {
 		out := !cfg.ClientCertificates && h.key[scopeFlags]&(scopeClientCert|scopeOfAView) != 0
 		if out {
@@ -163,7 +163,7 @@ func (c *Client) Import(r io.Reader, cfg ImportConfig) error {
 		return err
 	}
 	c.stats.foreign.Add(uint64(foreign))
-	now := c.clock.read()
+	now := c.clock.Read()
 	for _, i := range imported {
 		switch {
 		case !i.ticket.revive(now, cfg.MinLife):

@@ -110,7 +110,7 @@ func (o *offer) vouch(r *record) (answered bool, _ MissReason) {
 		}
 		return false, 0
 	}
-	s.noteWitness(k, before, seen, o.at.wall)
+	s.noteWitness(k, before, seen, o.at.Wall)
 	if !seen.stands() || seen.id != r.witness.id {
 		return true, MissGone
 	}

@@ -10,6 +10,7 @@ import (
 	"weak"
 
 	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // minFamilies is the least number of families that a Client knows at once.
@@ -20,7 +21,7 @@ const minFamilies = 4096
 // that they inherit, a server that was authenticated once is trusted for as long as its tickets are renewed
 // (RFC 9846 section 4.6.1, RFC 5246 F.1.4).
 type family struct {
-	end   stamp
+	end   clock.Stamp
 	certs certList // the certificates as our tickets hold them; they weigh so much
 	bytes int
 }
@@ -106,7 +107,7 @@ func familyKey(f *facts, certs []*x509.Certificate) fastcache.Key {
 // join makes a ticket, whose deadline is that of its own life, one of its family, which ends it, and makes it hold
 // its certificates in common with all others that have them. The deadline of the family is end if the ticket begins one. It
 // returns what the ticket keeps from the collector, in bytes.
-func (ls *families) join(t *ticket, end stamp) (bytes int) {
+func (ls *families) join(t *ticket, end clock.Stamp) (bytes int) {
 	h := heldBy(t.state)
 	var came []*x509.Certificate // the list as it came; nil where this Go has other fields
 	if h != nil {
@@ -114,9 +115,9 @@ func (ls *families) join(t *ticket, end stamp) (bytes int) {
 	}
 	known := ls.find(&t.facts, came)
 	if known != nil {
-		end = end.earlier(known.end)
+		end = end.Earlier(known.end)
 	}
-	t.end, t.until = end, t.until.earlier(end)
+	t.end, t.until = end, t.until.Earlier(end)
 	if known != nil && known.certs.is(came) {
 		return known.bytes + t.ownBytes(h)
 	}
@@ -150,8 +151,8 @@ func (ls *families) follow(t *ticket) {
 		certs = *h.peers
 	}
 	if known := ls.find(&t.facts, certs); known != nil {
-		t.end = t.end.earlier(known.end)
-		t.until = t.until.earlier(t.end)
+		t.end = t.end.Earlier(known.end)
+		t.until = t.until.Earlier(t.end)
 	}
 	ls.add(&t.facts, certs, &family{end: t.end, certs: certListOf(certs)})
 }

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
@@ -54,7 +55,7 @@ type fleet struct {
 	moment  moment
 	server  *tls.Config // without hooks
 	local   bool
-	clock   *testClock // of all
+	clock   *clock.Fake // of all
 	store   *moodyStore
 	memory  *session.Memory
 	procs   []*process
@@ -106,7 +107,7 @@ func (f *fleet) tick() int {
 	for _, s := range f.servers {
 		s.attesting.Wait()
 	}
-	f.clock.pass(time.Millisecond)
+	f.clock.Pass(time.Millisecond)
 	f.now++
 	return f.now
 }
@@ -124,8 +125,7 @@ func (f *fleet) start(p *process) {
 		accepted = append(accepted, secret(id))
 	}
 	k := ring(f.outer, secret(p.secrets[0]), accepted...)
-	k.clock.mu.seen = stamp{}
-	k.clock.source = f.clock.read
+	f.clock.Under(&k.clock)
 	cfg := ServerConfig{Keyring: k, Budget: long, Store: f.memory, Principal: func(tls.ConnectionState) string { return p.principal }}
 	if !f.local {
 		cfg.Store = f.store
@@ -192,7 +192,7 @@ func (f *fleet) on(p *process, server, principal string) moment {
 
 func (f *fleet) issue(p *process, server, principal string) {
 	at := f.tick()
-	n := f.clock.read().wall
+	n := f.clock.Read().Wall
 	s := &fleetSession{secret: p.secrets[0], auth: at, server: server, principal: principal, expires: n + int64(DefaultTTL), proved: n}
 	s.ticket = p.wrapped(f.on(p, server, principal))
 	f.keep(p, s)
@@ -211,7 +211,7 @@ func (f *fleet) keep(p *process, s *fleetSession) {
 // Servers that still run write a watermark again, in their own time: one that the Store lost, one
 // under the name of another secret, or sealed under one that this process has or has not.
 func (f *fleet) verdict(p *process, s *fleetSession) (refused, certain bool) {
-	now := f.clock.read().wall
+	now := f.clock.Read().Wall
 	if !slices.Contains(p.secrets, s.secret) || now >= s.expires || s.lost || s.home != nil && s.home != p || !f.local && f.store.fails.Load() {
 		return true, true
 	}
@@ -259,7 +259,7 @@ func (f *fleet) resume(rt *rapid.T, p *process, s *fleetSession) {
 	if !got {
 		return
 	}
-	n := f.clock.read().wall
+	n := f.clock.Read().Wall
 	next := &fleetSession{secret: p.secrets[0], auth: s.auth, server: s.server, principal: s.principal, expires: n + int64(DefaultTTL), proved: s.proved}
 	if s.principal != "" {
 		next.expires = min(next.expires, s.proved+int64(DefaultMaxAuthAge))
@@ -313,9 +313,9 @@ func TestRevocationsInAFleetAreAsAReferenceSays(t *testing.T) {
 	for name, local := range map[string]bool{"memory": true, "a Store": false} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				f := &fleet{outer: t, moment: m, server: plain, local: local, clock: new(testClock),
+				f := &fleet{outer: t, moment: m, server: plain, local: local, clock: new(clock.Fake),
 					ever: map[watermark]int{}, written: map[place]writing{}, sealers: map[sealer]bool{}}
-				f.clock.stop()
+				f.clock.Stop()
 				f.newMemory()
 				defer func() { f.memory.Close() }()
 				f.store = &moodyStore{Store: remote{f.memory}}
@@ -373,7 +373,7 @@ func (f *fleet) actions() map[string]func(*rapid.T) {
 			f.start(p)
 		},
 		"time passes": func(rt *rapid.T) {
-			f.clock.pass(rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, DefaultTTL / 2}).Draw(rt, "by"))
+			f.clock.Pass(rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, DefaultTTL / 2}).Draw(rt, "by"))
 		},
 	}
 	if f.local {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 var update = flag.Bool("update", false, "write the golden files that are missing: those of a new version of a format")
@@ -68,7 +70,7 @@ var (
 )
 
 func goldenRecord(t testing.TB, state string, flags byte) *record {
-	r := &record{witness: goldenStood, flags: flags, auth: stamp{wall: 1_700_000_000_000_000_001}, expires: stamp{wall: 1_800_000_000_000_000_002},
+	r := &record{witness: goldenStood, flags: flags, auth: clock.Stamp{Wall: 1_700_000_000_000_000_001}, expires: clock.Stamp{Wall: 1_800_000_000_000_000_002},
 		principal: identify("somebody"), state: goldenState(t, state), scope: goldenScope, server: host}
 	if flags&flagTLS13 == 0 {
 		r.lineage = sha256.Sum256(lineage(r.state))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // A holdingConn holds back the last two records of a client's last flight until it is released. A TLS 1.3
@@ -157,13 +158,13 @@ func TestRevocationReachesHandshakesThatGetConfigForClientLetIn(t *testing.T) {
 // Up to five tickets come in one ClientHello, and crypto/tls does not tell which it took.
 func TestOfSeveralTicketsTheEarliestAuthenticationCounts(t *testing.T) {
 	for _, order := range [][2]int64{{1, 2}, {2, 1}} {
-		c := &connection{beginning: beginning{begun: stamp{wall: 9, order: 9}}}
+		c := &connection{beginning: beginning{begun: clock.Stamp{Wall: 9, Order: 9}}}
 		for _, auth := range order {
-			c.resumes(&record{auth: stamp{wall: auth, order: auth}, principal: principalID{1}}, resumed12{})
+			c.resumes(&record{auth: clock.Stamp{Wall: auth, Order: auth}, principal: principalID{1}}, resumed12{})
 		}
 		f := c.resumed()
-		if auth, ok := f.inherits(principalID{1}, true); !ok || auth.order != 1 {
-			t.Errorf("of %v, inherits %d, %v; want 1", order, auth.order, ok)
+		if auth, ok := f.inherits(principalID{1}, true); !ok || auth.Order != 1 {
+			t.Errorf("of %v, inherits %d, %v; want 1", order, auth.Order, ok)
 		}
 		if _, ok := f.inherits(principalID{2}, true); ok {
 			t.Error("another principal's session inherits")

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // checkHistories has four clients make random calls at once, over and over, and looks for an order of the calls of
@@ -80,11 +82,11 @@ func TestPoolsOfSingleUseAreLinearizable(t *testing.T) {
 		return func(rng *rand.Rand) (in, out any) {
 			if rng.IntN(2) == 0 {
 				label := labels[puts.Add(1)-1:][:1]
-				now := c.clock.read()
-				c.pool.put("key", ticket{label: []byte(label), facts: facts{version: 0x304}, until: now.plus(time.Hour), end: now.plus(time.Hour)})
+				now := c.clock.Read()
+				c.pool.put("key", ticket{label: []byte(label), facts: facts{version: 0x304}, until: now.Plus(time.Hour), end: now.Plus(time.Hour)})
 				return call{put: label}, nil
 			}
-			got, _ := c.pool.take("key", c.clock.read())
+			got, _ := c.pool.take("key", c.clock.Read())
 			if got == nil {
 				return call{}, ""
 			}
@@ -116,20 +118,20 @@ func TestWatermarksAreLinearizable(t *testing.T) {
 		DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v: %v", in, out) },
 	}
 	checkHistories(t, highest, func() func(*rand.Rand) (in, out any) {
-		clocks := new(testClock)
-		clocks.stop()
-		w := newWatermarks(&clock{source: clocks.read})
-		birth := clocks.read()
+		clocks := new(clock.Fake)
+		clocks.Stop()
+		w := newWatermarks(clocks.Clock())
+		birth := clocks.Read()
 		of := watermark{ofServerName, "a"}
 		return func(rng *rand.Rand) (in, out any) {
 			n := 1 + rng.Int64N(5)
-			at := stamp{wall: birth.wall + n*tick, order: birth.order + n*tick}
+			at := clock.Stamp{Wall: birth.Wall + n*clock.Tick, Order: birth.Order + n*clock.Tick}
 			switch rng.IntN(6) {
 			case 0:
 				w.raise(of, at)
 				return call{raise: n}, nil
 			case 1, 2, 3:
-				w.adopt(of, told{at: at.wall})
+				w.adopt(of, told{at: at.Wall})
 				return call{adopt: n}, nil
 			}
 			return call{covers: n}, w.covers(&record{auth: at, server: "a"})
@@ -139,12 +141,12 @@ func TestWatermarksAreLinearizable(t *testing.T) {
 
 // Of several that learn of a first revocation at once, each finds it at its next look, though another one set the mark.
 func TestWhatAStoreHasToldCoversAtOnce(t *testing.T) {
-	clocks := new(testClock)
-	clocks.stop()
-	birth := clocks.read()
+	clocks := new(clock.Fake)
+	clocks.Stop()
+	birth := clocks.Read()
 	of := watermark{ofServerName, "a"}
 	for range number(200000, 40000) {
-		w := newWatermarks(&clock{source: clocks.read})
+		w := newWatermarks(clocks.Clock())
 		var missed atomic.Bool
 		var begin, ended sync.WaitGroup
 		begin.Add(3)
@@ -152,7 +154,7 @@ func TestWhatAStoreHasToldCoversAtOnce(t *testing.T) {
 			ended.Go(func() {
 				begin.Done()
 				begin.Wait()
-				w.adopt(of, told{at: birth.wall})
+				w.adopt(of, told{at: birth.Wall})
 				if !w.covers(&record{auth: birth, server: "a"}) {
 					missed.Store(true)
 				}

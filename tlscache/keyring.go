@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // SecretSize is the length of a Secret in bytes.
@@ -57,7 +59,7 @@ type Keyring struct {
 	// Servers of one process that share a Keyring resume each other's sessions, so they must know
 	// each other's revocations, and what came before what.
 	marks      *watermarks
-	clock      clock
+	clock      clock.Clock
 	publishers publishers
 }
 
@@ -121,7 +123,7 @@ func (k *Keyring) Replace(active Secret, accepted ...Secret) error {
 		next.all = append(next.all, derived)
 	}
 	next.active = next.all[0]
-	next.retire(old, k.clock.read().order)
+	next.retire(old, k.clock.Read().Order)
 	k.set.Store(next)
 	k.publishers.each((*Server).secretsChanged)
 	return nil

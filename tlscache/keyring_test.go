@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 func secret(id uint32) Secret {
@@ -177,4 +179,11 @@ func TestDerivedKeysDifferByPurposeAndSecret(t *testing.T) {
 	if one.name("principal", []byte("a")) != ring(t, secret(1)).active().name("principal", []byte("a")) {
 		t.Error("two processes with one secret name a thing differently")
 	}
+}
+
+// clocked returns a keyring whose clock a test sets.
+func clocked(t testing.TB, active Secret, accepted ...Secret) (*Keyring, *clock.Fake) {
+	k, c := ring(t, active, accepted...), new(clock.Fake)
+	c.Under(&k.clock)
+	return k, c
 }

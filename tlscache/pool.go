@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // maxCancelled is how many dials that offered one ticket may be cancelled before it is taken
@@ -22,10 +23,10 @@ type pool interface {
 	// take returns the key's newest ticket, or nil and why. The ticket leaves the pool, but
 	// for the last one without SingleUse: that stays, as handed out. Those that are over at
 	// now go; its wall time may be that of the connection's Config.
-	take(key string, now stamp) (loan, MissReason)
+	take(key string, now clock.Stamp) (loan, MissReason)
 
 	// peek is take, but the ticket stays where it is, as handed out.
-	peek(key string, now stamp) (loan, MissReason)
+	peek(key string, now clock.Stamp) (loan, MissReason)
 
 	// put makes a ticket its key's newest. It replaces those that were handed out, those of
 	// the other kind of TLS version, and an older mirror; and it ends a row of strikes.
@@ -69,7 +70,7 @@ type poolHeld struct {
 // A memoryPool holds live session states in this process.
 type memoryPool struct {
 	cache     *fastcache.Cache[*memoryTicket]
-	clock     *clock
+	clock     *clock.Clock
 	sequence  atomic.Uint64
 	ended     atomic.Uint64 // by a clock that is not the cache's
 	max       int
@@ -93,7 +94,7 @@ type memoryTicket struct {
 
 func (t *memoryTicket) lent() *ticket { return &t.ticket }
 
-func newMemoryPool(cfg ClientConfig, clock *clock) (*memoryPool, error) {
+func newMemoryPool(cfg ClientConfig, clock *clock.Clock) (*memoryPool, error) {
 	cache, err := fastcache.New(fastcache.Config[*memoryTicket]{
 		MaxSessions: cfg.MaxSessions, MaxPerPartial: cfg.PerKey,
 		Hash: fastcache.SecretHash, // others say which hosts are dialled
@@ -104,7 +105,7 @@ func newMemoryPool(cfg ClientConfig, clock *clock) (*memoryPool, error) {
 	return &memoryPool{cache: cache, clock: clock, max: cfg.MaxSessions, singleUse: cfg.SingleUse}, nil
 }
 
-func (p *memoryPool) take(key string, now stamp) (loan, MissReason) {
+func (p *memoryPool) take(key string, now clock.Stamp) (loan, MissReason) {
 	take := p.cache.TakeNewestKeepLast
 	if p.singleUse {
 		take = p.cache.TakeNewest
@@ -137,7 +138,7 @@ func (p *memoryPool) expire(key string, t *memoryTicket) bool {
 	return true
 }
 
-func (p *memoryPool) peek(key string, now stamp) (loan, MissReason) {
+func (p *memoryPool) peek(key string, now clock.Stamp) (loan, MissReason) {
 	for _, t := range p.cache.SelectSession(key) {
 		if t.over(now) {
 			p.expire(key, t)
@@ -225,7 +226,7 @@ func (p *memoryPool) discard(key string, t *memoryTicket) {
 
 // insert stores a ticket for the rest of its life and reports whether it has any left.
 func (p *memoryPool) insert(key string, t *memoryTicket) bool {
-	ttl := time.Duration(t.until.order - p.clock.read().order)
+	ttl := time.Duration(t.until.Order - p.clock.Read().Order)
 	if ttl <= 0 {
 		return false
 	}

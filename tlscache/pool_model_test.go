@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // A modelTicket is a ticket, and what happened to it.
@@ -172,14 +174,14 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 		cfg := ClientConfig{MaxSessions: 1 << 10, PerKey: 1 + n/2, SingleUse: n%2 == 1}
 		t.Run(fmt.Sprintf("PerKey=%d,SingleUse=%v", cfg.PerKey, cfg.SingleUse), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				clocks := new(testClock)
-				clocks.stop()
-				p, err := newMemoryPool(cfg, &clock{source: clocks.read})
+				clocks := new(clock.Fake)
+				clocks.Stop()
+				p, err := newMemoryPool(cfg, clocks.Clock())
 				if err != nil {
 					rt.Fatal(err)
 				}
 				defer p.close()
-				ref := &plainPool{perKey: cfg.PerKey, singleUse: cfg.SingleUse, keys: map[string][]*modelTicket{}, now: clocks.read().order}
+				ref := &plainPool{perKey: cfg.PerKey, singleUse: cfg.SingleUse, keys: map[string][]*modelTicket{}, now: clocks.Read().Order}
 				var taken []takenTicket
 				key := rapid.SampledFrom(append(keys, keys[0], keys[0]))
 				got := func(key string, real loan, model *modelTicket) {
@@ -206,8 +208,8 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 						if m.old {
 							f.version = 0x303
 						}
-						until := clocks.read().plus(life)
-						m.until = until.order
+						until := clocks.Read().Plus(life)
+						m.until = until.Order
 						put := p.put
 						if m.mirror {
 							put = p.mirror
@@ -217,12 +219,12 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 					},
 					"take": func(rt *rapid.T) {
 						k := key.Draw(rt, "key")
-						real, _ := p.take(k, clocks.read())
+						real, _ := p.take(k, clocks.Read())
 						got(k, real, ref.take(k))
 					},
 					"peek": func(rt *rapid.T) {
 						k := key.Draw(rt, "key")
-						real, _ := p.peek(k, clocks.read())
+						real, _ := p.peek(k, clocks.Read())
 						got(k, real, ref.peek(k))
 					},
 					"give back": func(rt *rapid.T) {
@@ -244,8 +246,8 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 					},
 					"flush all": func(rt *rapid.T) { seldom(rt); p.flushAll(); flushed(func(string) bool { return true }) },
 					"time passes": func(rt *rapid.T) {
-						clocks.pass(time.Duration(rapid.IntRange(20, 90).Draw(rt, "minutes")) * time.Minute)
-						ref.now = clocks.read().order
+						clocks.Pass(time.Duration(rapid.IntRange(20, 90).Draw(rt, "minutes")) * time.Minute)
+						ref.now = clocks.Read().Order
 					},
 					"": func(rt *rapid.T) {
 						if n := p.held().tickets; n != ref.held() {

@@ -372,7 +372,7 @@ func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
 	v, p := c.View("test"), c.pool.(*memoryPool)
 	key := v.(*view).key("a")
 	puts(t, v, "used")
-	used, _ := p.take(key, c.clock.read())
+	used, _ := p.take(key, c.clock.Read())
 	puts(t, v, "fresh")
 	for _, remove := range []func(){
 		func() { p.discard(key, used.(*memoryTicket)) },
@@ -380,7 +380,7 @@ func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
 		func() { p.remove(key, used.(*memoryTicket)) },
 	} {
 		remove()
-		if fresh, _ := p.peek(key, c.clock.read()); fresh == nil || string(fresh.lent().label) != "fresh" {
+		if fresh, _ := p.peek(key, c.clock.Read()); fresh == nil || string(fresh.lent().label) != "fresh" {
 			t.Fatalf("the key has %v; want the fresh ticket", fresh)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"math"
 	"runtime"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // ticketVersion is the first byte of an encoded ticket. Version 1 had no end of the family.
@@ -29,8 +31,8 @@ func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
 		return b, err
 	}
 	b = append(b, ticketVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(t.until.wall/int64(time.Millisecond)))
-	b = binary.BigEndian.AppendUint64(b, uint64(t.end.wall/int64(time.Millisecond)))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.until.Wall/int64(time.Millisecond)))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.end.Wall/int64(time.Millisecond)))
 	b = appendField(b, []byte(key))
 	b = appendField(b, t.label)
 	return appendField(b, state), nil
@@ -82,7 +84,7 @@ func cutTicket(b []byte) (t ticket, fields [3][]byte, err error) {
 			return ticket{}, fields, errMalformed
 		}
 	}
-	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 || t.end.wall < t.until.wall {
+	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 || t.end.Wall < t.until.Wall {
 		return ticket{}, fields, errMalformed
 	}
 	return t, fields, nil
@@ -90,9 +92,9 @@ func cutTicket(b []byte) (t ticket, fields [3][]byte, err error) {
 
 // wallOf reads an encoded deadline. One that nanoseconds cannot say is taken for the latest they can, which
 // revive does not believe.
-func wallOf(b []byte) stamp {
+func wallOf(b []byte) clock.Stamp {
 	ms := min(binary.BigEndian.Uint64(b), uint64(math.MaxInt64/time.Millisecond))
-	return stamp{wall: int64(ms) * int64(time.Millisecond)}
+	return clock.Stamp{Wall: int64(ms) * int64(time.Millisecond)}
 }
 
 // cutField is the reverse of appendField.
@@ -109,15 +111,15 @@ func cutField(b []byte) (field, rest []byte, ok bool) {
 
 // revive turns the wall-clock deadlines of a decoded ticket into those of this process, and
 // reports whether at least minLife of it is left.
-func (t *ticket) revive(now stamp, minLife time.Duration) bool {
+func (t *ticket) revive(now clock.Stamp, minLife time.Duration) bool {
 	longest := maxLife12
 	if t.facts.is13() {
 		longest = maxLife13
 	}
-	left, all := t.left(now), time.Duration(t.end.wall-now.wall)
+	left, all := t.left(now), time.Duration(t.end.Wall-now.Wall)
 	if left <= 0 || left < minLife || all > longest { // no ticket ever had that: the clock was set back
 		return false
 	}
-	t.until, t.end = now.plus(left), now.plus(all)
+	t.until, t.end = now.Plus(left), now.Plus(all)
 	return true
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
@@ -29,7 +30,7 @@ const flushBudget = 10 * time.Second
 type storePool struct {
 	store     session.Indexed
 	keyring   *Keyring
-	clock     *clock
+	clock     *clock.Clock
 	families  *families
 	guard     *guard.Guard
 	budget    time.Duration
@@ -58,7 +59,7 @@ type slotMarks struct {
 // A markedTicket tells a ticket from others, and what a Store has of it in wall time only.
 type markedTicket struct {
 	identity   uint64
-	until, end stamp
+	until, end clock.Stamp
 }
 
 func marked(t *ticket) *markedTicket { return &markedTicket{t.identity(), t.until, t.end} }
@@ -66,7 +67,7 @@ func marked(t *ticket) *markedTicket { return &markedTicket{t.identity(), t.unti
 // Slots beside the numbered ones.
 const mirrorSlot = "mirror"
 
-func newStorePool(cfg ClientConfig, clock *clock, families *families) (*storePool, error) {
+func newStorePool(cfg ClientConfig, clock *clock.Clock, families *families) (*storePool, error) {
 	marks, err := fastcache.New(fastcache.Config[*slotMarks]{
 		MaxSessions: cfg.MaxSessions, TTL: maxLife13,
 		Hash: fastcache.SecretHash, // others say which hosts are dialled
@@ -93,13 +94,13 @@ func (p *storePool) partial(k *keys, key string) string {
 	return string(n[:])
 }
 
-func (p *storePool) take(key string, now stamp) (loan, MissReason) {
+func (p *storePool) take(key string, now clock.Stamp) (loan, MissReason) {
 	return p.find(key, now, guard.NoProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		return p.store.TakeNewest(ctx, partial, !p.singleUse)
 	})
 }
 
-func (p *storePool) peek(key string, now stamp) (loan, MissReason) {
+func (p *storePool) peek(key string, now clock.Stamp) (loan, MissReason) {
 	return p.find(key, now, guard.MayProbe, func(ctx context.Context, partial string) (session.Entry, error) {
 		entries, err := p.store.SelectSession(ctx, partial, 1)
 		if err != nil {
@@ -120,7 +121,7 @@ func ours(place session.Key, partial string) bool {
 
 // find returns the ticket that get finds under the name that the active secret gives a key,
 // or under those of the accepted ones, whose tickets are older.
-func (p *storePool) find(key string, now stamp, may bool, get func(context.Context, string) (session.Entry, error)) (loan, MissReason) {
+func (p *storePool) find(key string, now clock.Stamp, may bool, get func(context.Context, string) (session.Entry, error)) (loan, MissReason) {
 	if p.closed.Load() {
 		return nil, MissGone
 	}
@@ -163,7 +164,7 @@ func (p *storePool) find(key string, now stamp, may bool, get func(context.Conte
 
 // revive gives a ticket the deadlines that this process knows, or those that its wall time says, and reports
 // whether it has any life left.
-func (p *storePool) revive(key string, t *storeTicket, now stamp) bool {
+func (p *storePool) revive(key string, t *storeTicket, now clock.Stamp) bool {
 	if m := p.mark(key, t.slot).ticket.Load(); m != nil && m.identity == t.identity() {
 		t.until, t.end = m.until, m.end
 	} else if !t.revive(now, 0) {
@@ -284,7 +285,7 @@ func (p *storePool) update(b *guard.Budget, key, slot string, t *ticket) session
 	if err != nil {
 		return place
 	}
-	if ttl := time.Duration(t.until.order - p.clock.read().order); ttl > 0 {
+	if ttl := time.Duration(t.until.Order - p.clock.Read().Order); ttl > 0 {
 		p.call(b, func(ctx context.Context) error { return p.store.Update(ctx, place, sealed, ttl) })
 	}
 	return place

@@ -196,7 +196,7 @@ func TestATicketSealedForAnotherKeyIsAMiss(t *testing.T) {
 	puts(t, one, "1")
 	p := c.pool.(*storePool)
 	key := two.(*view).key("a")
-	found, _ := p.peek(one.(*view).key("a"), c.clock.read())
+	found, _ := p.peek(one.(*view).key("a"), c.clock.Read())
 	plain, err := appendTicket(nil, one.(*view).key("a"), found.lent())
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 func TestProcessesShareTicketsThroughAStore(t *testing.T) {
@@ -268,7 +269,7 @@ func TestNoTicketIsTakenToProbeAStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := newStorePool(cfg, new(clock), nil)
+		p, err := newStorePool(cfg, new(clock.Clock), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,14 +277,14 @@ func TestNoTicketIsTakenToProbeAStore(t *testing.T) {
 		trip(p.guard)
 		time.Sleep(openAtMost)
 		key := poolKey(viewScope("a"), "host.example")
-		if tk, why := p.take(key, p.clock.read()); tk != nil || why != MissStoreError {
+		if tk, why := p.take(key, p.clock.Read()); tk != nil || why != MissStoreError {
 			t.Errorf("take = %v, %v with the breaker open; want nothing, %v", tk, why, MissStoreError)
 		}
 		synctest.Wait()
 		if n := store.takes.Load(); n != 0 || !p.guard.Stats().BreakerOpen {
 			t.Errorf("%d tickets taken as probes; want 0, and the breaker open", n)
 		}
-		p.peek(key, p.clock.read()) // takes nothing away
+		p.peek(key, p.clock.Read()) // takes nothing away
 		synctest.Wait()
 		if n := store.selects.Load(); n != 1 || p.guard.Stats().BreakerOpen {
 			t.Errorf("%d probes that take nothing; want 1, which closes the breaker", n)

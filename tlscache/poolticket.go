@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 const (
@@ -28,13 +30,13 @@ type ticket struct {
 	label []byte            // the ticket as the server sent it
 	state *tls.SessionState // a copy of our own, never handed out itself
 	facts facts
-	until stamp // the deadline
-	end   stamp // that of its family, not earlier
+	until clock.Stamp // the deadline
+	end   clock.Stamp // that of its family, not earlier
 }
 
 // newTicket returns the ticket in what crypto/tls wants to store, and what it keeps from the collector. It is not ok if it
 // cannot be used for at least a moment. maxAge caps its life.
-func newTicket(cs *tls.ClientSessionState, now stamp, maxAge time.Duration, known *families) (t ticket, bytes int, ok bool) {
+func newTicket(cs *tls.ClientSessionState, now clock.Stamp, maxAge time.Duration, known *families) (t ticket, bytes int, ok bool) {
 	label, state, err := cs.ResumptionState()
 	if err != nil || state == nil || len(label) == 0 {
 		return ticket{}, 0, false
@@ -47,10 +49,10 @@ func newTicket(cs *tls.ClientSessionState, now stamp, maxAge time.Duration, know
 	if life <= 0 {
 		return ticket{}, 0, false
 	}
-	t = ticket{label: label, state: ownState(state), facts: f, until: now.plus(life)}
+	t = ticket{label: label, state: ownState(state), facts: f, until: now.Plus(life)}
 	end := t.until // a renewed one of TLS 1.2 has the same secret, so MaxAge is not for each alone
 	if f.is13() {
-		end = now.plus(maxLife13)
+		end = now.Plus(maxLife13)
 	}
 	bytes = known.join(&t, end)
 	return t, bytes, !t.over(now)
@@ -58,10 +60,10 @@ func newTicket(cs *tls.ClientSessionState, now stamp, maxAge time.Duration, know
 
 // over reports whether the deadline has come, by either clock: the monotonic one stands still while the machine is
 // suspended, and the other one may be set back.
-func (t *ticket) over(now stamp) bool { return t.until.since(now) >= 0 }
+func (t *ticket) over(now clock.Stamp) bool { return t.until.Since(now) >= 0 }
 
 // left returns how much life there is left.
-func (t *ticket) left(now stamp) time.Duration { return -t.until.since(now) }
+func (t *ticket) left(now clock.Stamp) time.Duration { return -t.until.Since(now) }
 
 // offer returns the ticket in the form that crypto/tls takes. Its state is the caller's own:
 // QUIC's users write EarlyData into it, and NewResumptionState writes the label.
@@ -89,7 +91,7 @@ type facts struct {
 func (f *facts) is13() bool { return f.version >= tls.VersionTLS13 }
 
 // life returns how long a ticket that came just now may be offered.
-func (f *facts) life(now stamp) time.Duration {
+func (f *facts) life(now clock.Stamp) time.Duration {
 	life := maxLife12
 	if f.is13() {
 		// crypto/tls truncates both to seconds after it added the lifetime to one of them.
@@ -98,7 +100,7 @@ func (f *facts) life(now stamp) time.Duration {
 		}
 		life = time.Duration(f.useBy-f.created) * time.Second
 	}
-	age := time.Unix(0, now.wall).Sub(time.Unix(int64(f.created), 0))
+	age := time.Unix(0, now.Wall).Sub(time.Unix(int64(f.created), 0))
 	if age < 0 || age > maxPlausibleAge {
 		return life - time.Second // a clock of the Config's own: what truncation may have cost
 	}

@@ -9,6 +9,7 @@ import (
 	"weak"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
@@ -64,7 +65,7 @@ func (s *Server) restore(w watermark, there told) {
 func (s *Server) add(added *publication) {
 	p := &s.publisher
 	w, set := added.watermark, added.set
-	added.at = s.keyring.clock.read().order
+	added.at = s.keyring.clock.Read().Order
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.of == nil {
@@ -142,7 +143,7 @@ func (s *Server) pass() {
 	set := s.keyring.set.Load()
 	names := set.namings()
 	for calls := 0; calls < publishCalls && !failed; calls += len(names) {
-		pub := p.due(s.keyring.clock.read().order, set)
+		pub := p.due(s.keyring.clock.Read().Order, set)
 		if pub == nil {
 			break
 		}
@@ -154,7 +155,7 @@ func (s *Server) pass() {
 		if written != nil && !s.keyring.marks.setHere(pub.watermark) {
 			left = 0 // a Store told of it, and has it again: the process that set it sees to it
 		}
-		p.done(pub, written, s.keyring.clock.read().order, left)
+		p.done(pub, written, s.keyring.clock.Read().Order, left)
 	}
 
 	p.mu.Lock()
@@ -169,7 +170,7 @@ func (s *Server) pass() {
 	case p.mu.again || len(p.mu.urgent) > 0 || p.mu.queue[0].set != s.keyring.set.Load():
 		p.mu.timer.Reset(publishPause)
 	default:
-		in := p.mu.queue[0].at + int64(lookAgain) - s.keyring.clock.read().order
+		in := p.mu.queue[0].at + int64(lookAgain) - s.keyring.clock.Read().Order
 		p.mu.timer.Reset(max(publishPause, time.Duration(in)))
 	}
 }
@@ -262,7 +263,7 @@ func (p *publisher) close() {
 // left returns how long a watermark matters still, at most as long as a Store keeps anything; 0: it
 // is not known, or not any more.
 func (w *watermarks) left(of watermark) time.Duration {
-	now := w.clock.read().order
+	now := w.clock.Read().Order
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m, ok := w.of.Load(of)
@@ -277,7 +278,7 @@ func (w *watermarks) ours() (of []watermark) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for m := w.mu.oldest; m != nil; m = m.newer {
-		if m.at.Load().own != (stamp{}) {
+		if m.at.Load().own != (clock.Stamp{}) {
 			of = append(of, m.watermark)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 var _ session.Encoder = (*record)(nil)
@@ -17,9 +18,9 @@ type principalID [sha256.Size]byte
 // A record is a session and what decides whether it may be resumed. It is immutable once it was
 // stored: connections that resume it get copies of state.
 type record struct {
-	flags     byte  // flagTLS13, flagSingle, flagBounded, flagVouched
-	auth      stamp // when its client last proved who it is
-	expires   stamp
+	flags     byte        // flagTLS13, flagSingle, flagBounded, flagVouched
+	auth      clock.Stamp // when its client last proved who it is
+	expires   clock.Stamp
 	principal principalID
 	witness   witnessRef // that stood when its client last proved who it is
 	state     *tls.SessionState
@@ -73,8 +74,8 @@ func (r *record) seal(k *keys, id [nameSize]byte) ([]byte, error) {
 	}
 	b := make([]byte, 0, recordHeader+len(state))
 	b = append(b, recordVersion, r.flags)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.auth.wall))
-	b = binary.BigEndian.AppendUint64(b, uint64(r.expires.wall))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.auth.Wall))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.expires.Wall))
 	b = append(b, r.principal[:]...)
 	b = binary.BigEndian.AppendUint32(b, r.witness.secret)
 	b = append(b, r.witness.id[:]...)
@@ -123,8 +124,8 @@ func (r *record) decode(b []byte) (err error) {
 		return errMalformed
 	}
 	r.flags = b[1]
-	r.auth.wall = int64(binary.BigEndian.Uint64(b[2:]))
-	r.expires.wall = int64(binary.BigEndian.Uint64(b[10:]))
+	r.auth.Wall = int64(binary.BigEndian.Uint64(b[2:]))
+	r.expires.Wall = int64(binary.BigEndian.Uint64(b[10:]))
 	copy(r.principal[:], b[18:])
 	if header == recordHeader {
 		r.witness = witnessRef{binary.BigEndian.Uint32(b[recordHeader1:]), witnessID(b[recordHeader1+4:])}

@@ -49,7 +49,7 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 		return errServerClosed
 	}
 	marks := s.keyring.marks
-	marks.raise(w, s.keyring.clock.stamp())
+	marks.raise(w, s.keyring.clock.Stamp())
 	set := s.keyring.set.Load()
 	swept, err := s.tell(ctx, w, set)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 		}
 	})
 	// Once more, and last, for what was being stored while the Store was asked: it is not to resume either.
-	marks.raise(w, s.keyring.clock.stamp(), swept...)
+	marks.raise(w, s.keyring.clock.Stamp(), swept...)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // BenchmarkRevokePrincipal shows that a revocation costs the same however many there were before: of principals that
@@ -41,7 +42,7 @@ func BenchmarkRevokePrincipal(b *testing.B) {
 						revoke("principal " + strconv.Itoa(i%distinct))
 					}
 					b.StopTimer()
-					if !s.keyring.marks.covers(&record{auth: stamp{wall: 1, order: 1}, principal: identify("principal 0")}) {
+					if !s.keyring.marks.covers(&record{auth: clock.Stamp{Wall: 1, Order: 1}, principal: identify("principal 0")}) {
 						b.Fatal("the principal is not revoked")
 					}
 				})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // number returns the number of the promise with TLS_FULL set, as in make soak, and a smaller one else.
@@ -366,7 +367,7 @@ func TestRevocationReturnsWhenItsContextIsDone(t *testing.T) {
 			if took := time.Since(begin); took != 200*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: %v after %v; want %v after 200ms", name, err, took, context.DeadlineExceeded)
 			}
-			if !s.keyring.marks.covers(&record{auth: stamp{wall: 1, order: 1}, server: "host.example", principal: identify("somebody")}) {
+			if !s.keyring.marks.covers(&record{auth: clock.Stamp{Wall: 1, Order: 1}, server: "host.example", principal: identify("somebody")}) {
 				t.Errorf("%s: this process does not heed it", name)
 			}
 		}

@@ -40,7 +40,7 @@ func (i *issue) withoutPlace(k *keys, h handle, r *record) []byte {
 	}
 	b := guard.Grant(s.cfg.Budget / 2)
 	defer b.End()
-	now, err := s.attest(b, k, i.at.wall)
+	now, err := s.attest(b, k, i.at.Wall)
 	if err == nil && r.witness.secret != k.id {
 		r.witness, err = s.sameWitness(b, r.witness, now)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
@@ -44,8 +45,8 @@ type offer struct {
 	*connection
 	cs     tls.ConnectionState
 	now    time.Time
-	at     stamp  // the same
-	server string // normalName
+	at     clock.Stamp // the same
+	server string      // normalName
 	keys   *keys
 	name   name // of the server name under keys
 	single bool // the session is taken
@@ -60,7 +61,7 @@ func (c *connection) find(identity []byte, cs tls.ConnectionState) (state *tls.S
 			state, reason = nil, MissStoreError
 		}
 	}()
-	o := offer{connection: c, cs: cs, now: time.Now(), at: c.s.keyring.clock.read(), server: normalName(cs.ServerName)}
+	o := offer{connection: c, cs: cs, now: time.Now(), at: c.s.keyring.clock.Read(), server: normalName(cs.ServerName)}
 	var r *record
 	switch {
 	case s.closed.Load():
@@ -94,7 +95,7 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 	switch {
 	case h.flags&flagDead != 0:
 		return nil, deadReason(h)
-	case o.at.wall >= int64(h.expires)*int64(time.Second):
+	case o.at.Wall >= int64(h.expires)*int64(time.Second):
 		if h.flags&flagAge != 0 {
 			return nil, MissAuthAge
 		}
@@ -246,11 +247,11 @@ func (s *Server) revoked(r *record, marks []told, err error) bool {
 // refuse returns why a record may not be resumed now.
 func (o *offer) refuse(r *record) MissReason {
 	switch {
-	case r.flags&flagBounded != 0 && r.auth.since(o.at) >= o.s.cfg.MaxAuthAge:
+	case r.flags&flagBounded != 0 && r.auth.Since(o.at) >= o.s.cfg.MaxAuthAge:
 		return MissAuthAge
-	case r.expires.since(o.at) >= 0:
+	case r.expires.Since(o.at) >= 0:
 		return MissExpired
-	case r.expires.order == 0 && !o.credible(r):
+	case r.expires.Order == 0 && !o.credible(r):
 		return MissExpired
 	}
 	return 0
@@ -259,8 +260,8 @@ func (o *offer) refuse(r *record) MissReason {
 // credible reports whether the times of a record that was sealed can be true. If not, a clock was
 // wrong, and it is not known what it is older than.
 func (o *offer) credible(r *record) bool {
-	left := -r.expires.since(o.at)
-	return left <= o.s.cfg.TTL+maxSkew && o.s.keyring.clock.believes(r.auth.wall)
+	left := -r.expires.Since(o.at)
+	return left <= o.s.cfg.TTL+clock.MaxSkew && o.s.keyring.clock.Believes(r.auth.Wall)
 }
 
 // missOf returns the reason that an error stands for.

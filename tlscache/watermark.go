@@ -11,6 +11,7 @@ import (
 	"github.com/puzpuzpuz/xsync/v3"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // The kinds of things that watermarks revoke.
@@ -25,8 +26,8 @@ const watermarkPartial = "revoked"
 
 const (
 	// markLife is how long a watermark matters: no session that it covers lives longer, by clocks that
-	// agree within maxSkew.
-	markLife = session.MaxTTL + 2*maxSkew
+	// agree within clock.MaxSkew.
+	markLife = session.MaxTTL + 2*clock.MaxSkew
 
 	// maxMarks bounds the watermarks that a process knows. Each takes about 300 bytes.
 	maxMarks = 1 << 20
@@ -46,7 +47,7 @@ func (w watermark) name(k namer) name { return k.name(w.kind, []byte(w.thing)) }
 
 // watermarks are the revocations that this process knows, safe for concurrent use.
 type watermarks struct {
-	clock *clock
+	clock *clock.Clock
 	limit int         // of how many there are: maxMarks, but for tests
 	some  atomic.Bool // whether any was ever set: until then none is looked for
 	of    *xsync.MapOf[watermark, *mark]
@@ -74,8 +75,8 @@ type mark struct {
 
 // markTimes are the times of a mark. Immutable.
 type markTimes struct {
-	own  stamp // of the revocations in this process; zero: none
-	told int64 // of those that a Store told of, by the wall; 0: none
+	own  clock.Stamp // of the revocations in this process; zero: none
+	told int64       // of those that a Store told of, by the wall; 0: none
 
 	// wrote is what this process wrote to a Store last, by its clock as it was then, and taken what a Store
 	// has taken of that.
@@ -86,14 +87,14 @@ type markTimes struct {
 	disbelieved int64
 }
 
-func newWatermarks(c *clock) *watermarks {
+func newWatermarks(c *clock.Clock) *watermarks {
 	return &watermarks{clock: c, limit: maxMarks, of: xsync.NewMapOf[watermark, *mark](), named: xsync.NewMapOf[name, *mark]()}
 }
 
 // raise sets a watermark of this process unless it stands higher already, and lets names lead to it.
-func (w *watermarks) raise(of watermark, to stamp, names ...name) {
+func (w *watermarks) raise(of watermark, to clock.Stamp, names ...name) {
 	w.change(of, names, func(t markTimes) markTimes {
-		if to.order > t.own.order {
+		if to.Order > t.own.Order {
 			t.own = to
 		}
 		return t
@@ -103,14 +104,14 @@ func (w *watermarks) raise(of watermark, to stamp, names ...name) {
 // adopt sets a watermark to what a Store told of it, unless it stands higher already. So it stays
 // known here when it is lost there.
 func (w *watermarks) adopt(of watermark, t told) {
-	w.clock.distrust(t.wrong)
+	w.clock.Distrust(t.wrong)
 	if m, ok := w.of.Load(of); ok {
 		if at := m.at.Load(); t.at <= at.told || t.at == at.wrote || t.at == at.disbelieved {
 			return
 		}
 	}
-	believed := t.at <= w.clock.read().wall+int64(maxSkew)
-	now := w.clock.stamp()
+	believed := t.at <= w.clock.Read().Wall+int64(clock.MaxSkew)
+	now := w.clock.Stamp()
 	w.change(of, nil, func(at markTimes) markTimes {
 		switch {
 		case believed:
@@ -128,9 +129,9 @@ func (w *watermarks) writeOver(of watermark, there told, unreadable bool) told {
 	if there.at != 0 {
 		w.adopt(of, there)
 	}
-	t := told{at: w.height(of), wrong: w.clock.wrongs()}
+	t := told{at: w.height(of), wrong: w.clock.Wrongs()}
 	if unreadable {
-		t.at = max(t.at, w.clock.read().wall)
+		t.at = max(t.at, w.clock.Read().Wall)
 	}
 	w.note(of, func(at *markTimes) { at.wrote = t.at })
 	return t
@@ -167,7 +168,7 @@ func (w *watermarks) change(of watermark, names []name, f func(markTimes) markTi
 			m.names = append(m.names, n)
 		}
 	}
-	m.raised = w.clock.read().order
+	m.raised = w.clock.Read().Order
 	w.linkLocked(m)
 	w.some.Store(true) // before the mark: another that finds it here and returns must not be told that there is none
 	w.of.Store(of, m)  // publishes: its times are set
@@ -197,7 +198,7 @@ func (w *watermarks) pruneLocked(now int64) {
 		}
 		all.raised = now
 		sum := *all.at.Load()
-		if at.own.order > sum.own.order {
+		if at.own.Order > sum.own.Order {
 			sum.own = at.own
 		}
 		sum.told = max(sum.told, at.told)
@@ -255,17 +256,17 @@ func (w *watermarks) covers(r *record) bool {
 	return false
 }
 
-func (w *watermarks) reaches(m *mark, auth stamp) bool {
+func (w *watermarks) reaches(m *mark, auth clock.Stamp) bool {
 	at := m.at.Load()
 	switch {
-	case auth.wall <= at.told:
+	case auth.Wall <= at.told:
 		return true
-	case at.own == stamp{}:
+	case at.own == clock.Stamp{}:
 		return false
-	case auth.order != 0:
-		return auth.order <= at.own.order
+	case auth.Order != 0:
+		return auth.Order <= at.own.Order
 	}
-	return auth.wall <= w.clock.corrected(at.own)
+	return auth.Wall <= w.clock.Corrected(at.own)
 }
 
 // isIn reports whether a Store that told this of a watermark has all that it is known to have had.
@@ -284,7 +285,7 @@ func (w *watermarks) isIn(of watermark, there told) bool {
 // setHere reports whether this process set a watermark, rather than a Store told of it.
 func (w *watermarks) setHere(of watermark) bool {
 	m, ok := w.of.Load(of)
-	return ok && m.at.Load().own != (stamp{})
+	return ok && m.at.Load().own != (clock.Stamp{})
 }
 
 // height returns the time of a watermark by the wall clock, as far as this process knows; 0: none.
@@ -294,7 +295,7 @@ func (w *watermarks) height(of watermark) int64 {
 		return 0
 	}
 	at := m.at.Load()
-	return max(at.told, w.clock.corrected(at.own))
+	return max(at.told, w.clock.Corrected(at.own))
 }
 
 // watermarks returns what may revoke a record: of everything, its server name, and its principal.
@@ -312,8 +313,8 @@ func watermarkKey(n name) session.Key {
 
 // told is what a Store tells of a watermark.
 type told struct {
-	at    int64  // by the wall; 0: there is none, or no answer
-	wrong []span // times that the clock of the process which wrote it was wrong
+	at    int64        // by the wall; 0: there is none, or no answer
+	wrong []clock.Span // times that the clock of the process which wrote it was wrong
 }
 
 // seal returns a watermark as a Store keeps it, bound to its name.
@@ -322,8 +323,8 @@ type told struct {
 func (t told) seal(k *keys, n name) ([]byte, error) {
 	b := binary.BigEndian.AppendUint64(nil, uint64(t.at))
 	for _, s := range t.wrong {
-		b = binary.BigEndian.AppendUint64(b, uint64(s.from))
-		b = binary.BigEndian.AppendUint64(b, uint64(s.to))
+		b = binary.BigEndian.AppendUint64(b, uint64(s.From))
+		b = binary.BigEndian.AppendUint64(b, uint64(s.To))
 	}
 	return k.sealAs(sealWatermark, n[:], nil, b)
 }
@@ -334,12 +335,12 @@ func (k *Keyring) openTold(sealed []byte, n name) (told, error) {
 	if err != nil {
 		return told{}, err
 	}
-	if len(b)%16 != 8 || len(b) > 8+16*maxSpans {
+	if len(b)%16 != 8 || len(b) > 8+16*clock.MaxSpans {
 		return told{}, errMalformed
 	}
 	t := told{at: int64(binary.BigEndian.Uint64(b))}
 	for b = b[8:]; len(b) > 0; b = b[16:] {
-		t.wrong = append(t.wrong, span{int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[8:]))})
+		t.wrong = append(t.wrong, clock.Span{From: int64(binary.BigEndian.Uint64(b)), To: int64(binary.BigEndian.Uint64(b[8:]))})
 	}
 	return t, nil
 }
@@ -369,7 +370,7 @@ func (o *offer) absent(h handle, marks []told) MissReason {
 	switch {
 	case o.revokedSince(expires-int64(o.s.cfg.TTL), h, marks):
 		return MissRevoked
-	case o.at.wall < expires:
+	case o.at.Wall < expires:
 		return MissGone
 	case h.flags&flagAge != 0:
 		return MissAuthAge

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // check walks the marks: list, maps and counts agree, and nothing is out of order.
@@ -49,7 +51,7 @@ func (w *watermarks) check() error {
 // A plainMark is all that was ever revoked of one thing, as a list.
 type plainMark struct {
 	of     watermark
-	own    []stamp
+	own    []clock.Stamp
 	told   []int64
 	raised int64
 }
@@ -99,12 +101,12 @@ func (p plainMarks) covers(r *record) bool {
 			continue
 		}
 		for _, wall := range p[i].told {
-			if r.auth.wall <= wall {
+			if r.auth.Wall <= wall {
 				return true
 			}
 		}
 		for _, s := range p[i].own {
-			if r.auth.order != 0 && r.auth.order <= s.order || r.auth.order == 0 && r.auth.wall <= s.wall {
+			if r.auth.Order != 0 && r.auth.Order <= s.Order || r.auth.Order == 0 && r.auth.Wall <= s.Wall {
 				return true
 			}
 		}
@@ -122,36 +124,36 @@ var modelThings = []watermark{
 // from processes whose clocks differ.
 func TestWatermarksAnswerAsAPlainListDoes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		c := new(testClock)
-		c.stop()
-		now := c.read
-		w := newWatermarks(&clock{source: now})
+		c := new(clock.Fake)
+		c.Stop()
+		now := c.Read
+		w := newWatermarks(c.Clock())
 		w.limit = rapid.SampledFrom([]int{2, 3, 100}).Draw(rt, "bound")
 		var ref plainMarks
 		thing := rapid.SampledFrom(modelThings)
 		// A time is a little before now, so that sessions of many ages meet marks of many ages.
-		moment := func(rt *rapid.T) stamp {
-			ago := rapid.Int64Range(0, 12).Draw(rt, "ago") * tick
+		moment := func(rt *rapid.T) clock.Stamp {
+			ago := rapid.Int64Range(0, 12).Draw(rt, "ago") * clock.Tick
 			n := now()
-			return stamp{wall: n.wall - ago, order: n.order + 100*tick - ago}
+			return clock.Stamp{Wall: n.Wall - ago, Order: n.Order + 100*clock.Tick - ago}
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"revoke here": func(rt *rapid.T) {
 				of, to := thing.Draw(rt, "of"), moment(rt)
 				under := rapid.Byte().Draw(rt, "secret") % 3 // a name is of one thing
 				w.raise(of, to, name{byte(slices.Index(modelThings, of)), under})
-				ref.raise(of, now().order, w.limit, func(m *plainMark) { m.own = append(m.own, to) })
+				ref.raise(of, now().Order, w.limit, func(m *plainMark) { m.own = append(m.own, to) })
 			},
 			"told by a Store": func(rt *rapid.T) {
-				of, at := thing.Draw(rt, "of"), moment(rt).wall
+				of, at := thing.Draw(rt, "of"), moment(rt).Wall
 				// What stands as high already changes nothing, not even its place in the order.
 				if i := ref.find(of); i < 0 || !slices.ContainsFunc(ref[i].told, func(o int64) bool { return o >= at }) {
-					ref.raise(of, now().order, w.limit, func(m *plainMark) { m.told = append(m.told, at) })
+					ref.raise(of, now().Order, w.limit, func(m *plainMark) { m.told = append(m.told, at) })
 				}
 				w.adopt(of, told{at: at})
 			},
 			"time passes": func(rt *rapid.T) {
-				c.pass(time.Duration(rapid.SampledFrom([]int64{tick, 3 * tick, int64(time.Hour), int64(markLife / 2), int64(markLife)}).Draw(rt, "by")))
+				c.Pass(time.Duration(rapid.SampledFrom([]int64{clock.Tick, 3 * clock.Tick, int64(time.Hour), int64(markLife / 2), int64(markLife)}).Draw(rt, "by")))
 			},
 			"": func(rt *rapid.T) {
 				if err := w.check(); err != nil {
@@ -160,26 +162,26 @@ func TestWatermarksAnswerAsAPlainListDoes(t *testing.T) {
 				for _, sealed := range []bool{false, true} {
 					auth := moment(rt)
 					if sealed {
-						auth.order = 0
+						auth.Order = 0
 					}
 					r := &record{auth: auth, server: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "server"),
 						principal: principalID{rapid.Byte().Draw(rt, "principal") % 5}}
 					if got, want := w.covers(r), ref.covers(r); got != want {
 						rt.Fatalf("covers(server %q, principal %d, auth %d before now, sealed %v) = %v; want %v",
-							r.server, r.principal[0], now().wall-auth.wall, sealed, got, want)
+							r.server, r.principal[0], now().Wall-auth.Wall, sealed, got, want)
 					}
 				}
 				for _, of := range modelThings {
 					var want int64
 					if i := ref.find(of); i >= 0 {
 						want = slices.Max(append(slices.Clone(ref[i].told), 0))
-						var last stamp
+						var last clock.Stamp
 						for _, s := range ref[i].own {
-							if s.order > last.order {
+							if s.Order > last.Order {
 								last = s
 							}
 						}
-						want = max(want, last.wall)
+						want = max(want, last.Wall)
 					}
 					if got := w.height(of); got != want {
 						rt.Fatalf("height(%q) = %d; want %d", of.kind, got, want)

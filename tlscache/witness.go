@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
@@ -49,7 +50,7 @@ func (w witness) stands() bool { return w.id != witnessID{} }
 
 // isDue reports whether a witness is to be written again. One from the future was stamped by a wrong clock.
 func (w witness) isDue(now int64) bool {
-	return now-w.wrote >= int64(witnessAge) || w.wrote > now+int64(maxSkew)
+	return now-w.wrote >= int64(witnessAge) || w.wrote > now+int64(clock.MaxSkew)
 }
 
 func witnessName(k *keys) name { return k.name(sealWitness) }

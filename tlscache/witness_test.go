@@ -13,7 +13,7 @@ func (s *Server) attested(t testing.TB) witnessRef {
 	t.Helper()
 	b := guard.Grant(time.Minute)
 	defer b.End()
-	id, err := s.attest(b, s.keyring.active(), s.keyring.clock.read().wall)
+	id, err := s.attest(b, s.keyring.active(), s.keyring.clock.Read().Wall)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestNoClockMakesAWitnessOlder(t *testing.T) {
 		p.want("first", client, false)
 		p.store.set(nil)
 		p.loseRevocation()
-		clock.set(-time.Hour)
+		clock.Set(-time.Hour)
 		p.attested(t)
 		p.want("after a witness that says to be an hour old", client, false)
 	})
@@ -222,7 +222,7 @@ func TestAWitnessThatWasLostComesBackAsAnother(t *testing.T) {
 func TestNoRevocationLowersThatOfAnotherProcess(t *testing.T) {
 	k, clock := clocked(t, secret(1))
 	p := newPair(t, k, ring(t, secret(1)))
-	clock.set(-time.Minute)
+	clock.Set(-time.Minute)
 	if err := p.other.RevokeAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -369,11 +369,11 @@ func TestAProcessThatOnlyReissuesHandlesSeesToTheWitness(t *testing.T) {
 func TestAWitnessFromTheFutureIsWrittenAgain(t *testing.T) {
 	k, clock := clocked(t, secret(1))
 	p := newPair(t, k, ring(t, secret(1)))
-	clock.set(24 * time.Hour)
+	clock.Set(24 * time.Hour)
 	first := p.attested(t)
 	p.other.attested(t)
 	w, err := p.lookupWitness(t.Context(), k.active())
-	if now := p.other.keyring.clock.read().wall; err != nil || w.id != first.id || w.wrote > now {
+	if now := p.other.keyring.clock.Read().Wall; err != nil || w.id != first.id || w.wrote > now {
 		t.Errorf("the witness is %x, written %v from now, %v; want %x, written by now", w.id, time.Duration(w.wrote-now), err, first.id)
 	}
 }

@@ -97,7 +97,7 @@ func TestAWitnessWhoseWritingHangsIsWrittenByOthers(t *testing.T) {
 		released := make(chan struct{})
 		defer close(released)
 		store.update = func() { <-released }
-		k, now := s.keyring.active(), s.keyring.clock.read().wall
+		k, now := s.keyring.active(), s.keyring.clock.Read().Wall
 		attest := func(budget time.Duration) error {
 			b := guard.Grant(budget)
 			defer b.End()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
@@ -38,7 +39,7 @@ func (c *connection) wrap(cs tls.ConnectionState, ss *tls.SessionState) (ticket 
 		s.counts.unstable.Add(1)
 		return s.second(c.before.wrap, cs, ss, MissScope), nil
 	}
-	i := issue{connection: c, cs: cs, ss: ss, now: time.Now(), at: s.keyring.clock.read(), server: normalName(cs.ServerName)}
+	i := issue{connection: c, cs: cs, ss: ss, now: time.Now(), at: s.keyring.clock.Read(), server: normalName(cs.ServerName)}
 	return i.ticket(), nil
 }
 
@@ -71,8 +72,8 @@ type issue struct {
 	cs        tls.ConnectionState
 	ss        *tls.SessionState
 	now       time.Time
-	at        stamp  // the same
-	server    string // normalName
+	at        clock.Stamp // the same
+	server    string      // normalName
 	principal principalID
 	lineage   [sha256.Size]byte // TLS 1.2
 }
@@ -97,7 +98,7 @@ func (i *issue) ticket() []byte {
 	if !ok {
 		return s.dead(MissAuthAge)
 	}
-	return i.store(auth, i.at.plus(s.cfg.TTL))
+	return i.store(auth, i.at.Plus(s.cfg.TTL))
 }
 
 // second returns the second fallback's ticket, or a dead handle.
@@ -113,7 +114,7 @@ func (i *issue) readLineage() bool {
 }
 
 // authenticated returns when the client proved who it is; not ok if that is not known.
-func (i *issue) authenticated() (auth stamp, ok bool) {
+func (i *issue) authenticated() (auth clock.Stamp, ok bool) {
 	if !i.cs.DidResume {
 		return i.begun, true
 	}
@@ -133,12 +134,12 @@ func (i *issue) again() []byte {
 		if !i.readLineage() {
 			return i.second(MissMalformed)
 		}
-		return i.store(auth, i.at.plus(s.cfg.TTL))
+		return i.store(auth, i.at.Plus(s.cfg.TTL))
 	}
 	r := f.tls12
 	// Under a secret that is being rotated out it is stored once more, to outlive the secret.
 	if r.stored && r.keys == s.keyring.active() {
-		s.attestSometimes(r.keys, i.at.wall)
+		s.attestSometimes(r.keys, i.at.Wall)
 		s.counts.reissued.Add(1)
 		return r.handle.seal(r.keys)
 	}
@@ -152,7 +153,7 @@ func (i *issue) bounded() bool {
 }
 
 // store stores the session and returns its handle, or what there is in its place.
-func (i *issue) store(auth, expires stamp) []byte {
+func (i *issue) store(auth, expires clock.Stamp) []byte {
 	s := i.s
 	k := s.keyring.active()
 	if i.ring.find(k.id) != k {
@@ -170,11 +171,11 @@ func (i *issue) store(auth, expires stamp) []byte {
 	}
 	if i.bounded() {
 		r.flags |= flagBounded
-		if until := auth.plus(s.cfg.MaxAuthAge); until.since(expires) > 0 {
-			r.expires, h.flags = expires.earlier(until), flagAge
+		if until := auth.Plus(s.cfg.MaxAuthAge); until.Since(expires) > 0 {
+			r.expires, h.flags = expires.Earlier(until), flagAge
 		}
 	}
-	ttl := -r.expires.since(i.at)
+	ttl := -r.expires.Since(i.at)
 	if ttl <= 0 {
 		if h.flags&flagAge != 0 {
 			return s.dead(MissAuthAge)
@@ -193,7 +194,7 @@ func (i *issue) store(auth, expires stamp) []byte {
 		h.group = k.name(ofPrincipal, i.principal[:])
 	}
 	h.flags |= r.flags & (flagTLS13 | flagSingle)
-	h.expires = uint32((r.expires.wall + int64(time.Second) - 1) / int64(time.Second))
+	h.expires = uint32((r.expires.Wall + int64(time.Second) - 1) / int64(time.Second))
 	if !answered {
 		return i.fallback(k, h, r, MissStoreError)
 	}
@@ -247,7 +248,7 @@ func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Dura
 		return struct{}{}, s.store.Update(ctx, key, sealed, ttl)
 	})
 	if confirmed {
-		s.attestSometimes(k, s.keyring.clock.read().wall)
+		s.attestSometimes(k, s.keyring.clock.Read().Wall)
 	} else if oldest, full := s.places.add(key, s.cfg.MaxUnconfirmed); full {
 		_, _ = guard.Start(b, s.guard, guard.NoProbe, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, s.store.Delete(ctx, oldest)

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // Whatever the wall clock does, and however often: what was authenticated before a revocation in this process is
@@ -21,7 +22,7 @@ func TestRevocationsHoldHoweverOftenTheWallClockIsSet(t *testing.T) {
 			plain := w.config()
 			rapid.Check(t, func(rt *rapid.T) {
 				k, c := clocked(t, secret(1))
-				c.stop()
+				c.Stop()
 				memory, err := session.NewMemory(session.MemoryConfig{MaxTTL: session.MaxTTL})
 				if err != nil {
 					rt.Fatal(err)
@@ -54,7 +55,7 @@ func TestRevocationsHoldHoweverOftenTheWallClockIsSet(t *testing.T) {
 type wrongClock struct {
 	*world
 	moment moment
-	clock  *testClock
+	clock  *clock.Fake
 	exact  bool
 	steps  int
 	issued []wrongSession
@@ -62,7 +63,7 @@ type wrongClock struct {
 
 type wrongSession struct {
 	ticket  []byte
-	expires stamp
+	expires clock.Stamp
 	revoked bool
 }
 
@@ -71,7 +72,7 @@ func (x *wrongClock) run(rt *rapid.T) {
 	lengths := []time.Duration{time.Millisecond, second / 2, 3 * second, time.Minute, time.Hour, 48 * time.Hour}
 	rt.Repeat(map[string]func(*rapid.T){
 		"issue": func(*rapid.T) {
-			x.issued = append(x.issued, wrongSession{ticket: x.wrapped(x.moment), expires: x.clock.read().plus(session.MaxTTL)})
+			x.issued = append(x.issued, wrongSession{ticket: x.wrapped(x.moment), expires: x.clock.Read().Plus(session.MaxTTL)})
 		},
 		"revoke": func(rt *rapid.T) {
 			_ = x.RevokeAll(context.Background()) // heeded here, whatever becomes of it in the Store
@@ -85,17 +86,17 @@ func (x *wrongClock) run(rt *rapid.T) {
 				by = -by
 			}
 			// What a clock remembers is bounded: of more steps than that, the earliest are forgotten.
-			if x.steps++; x.steps <= maxSpans {
-				x.clock.set(by)
+			if x.steps++; x.steps <= clock.MaxSpans {
+				x.clock.Set(by)
 			}
 		},
-		"time passes": func(rt *rapid.T) { x.clock.pass(rapid.SampledFrom(lengths).Draw(rt, "by")) },
+		"time passes": func(rt *rapid.T) { x.clock.Pass(rapid.SampledFrom(lengths).Draw(rt, "by")) },
 		"": func(rt *rapid.T) {
-			now := x.clock.read()
-			x.clock.pass(time.Millisecond)
+			now := x.clock.Read()
+			x.clock.Pass(time.Millisecond)
 			for i, s := range x.issued {
 				got := x.unwrapped(s.ticket, x.moment) != nil
-				over := now.wall > s.expires.wall-int64(2*time.Second) || now.order > s.expires.order-int64(2*time.Second)
+				over := now.Wall > s.expires.Wall-int64(2*time.Second) || now.Order > s.expires.Order-int64(2*time.Second)
 				switch {
 				case got && s.revoked:
 					rt.Fatalf("session %d was revoked and resumes", i)
@@ -118,7 +119,7 @@ func TestRevocationsHoldThroughStepsThatUndoEachOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			k, c := clocked(t, secret(1))
-			c.stop()
+			c.Stop()
 			store := &faulty{Store: newMemory(t, session.MemoryConfig{})}
 			store.set(down) // so that no watermark there tells what this process should know itself
 			w := newWorld(t, ServerConfig{Keyring: k, Store: store, Budget: long})
@@ -135,10 +136,10 @@ func TestRevocationsHoldThroughStepsThatUndoEachOther(t *testing.T) {
 					}
 					revoked = true
 				default:
-					c.set(step)
-					k.clock.read()
+					c.Set(step)
+					k.clock.Read()
 				}
-				if c.pass(3 * time.Second); revoked && w.unwrapped(ticket, m) != nil {
+				if c.Pass(3 * time.Second); revoked && w.unwrapped(ticket, m) != nil {
 					t.Errorf("a session of before the revocation resumes after a step of %v", step)
 				}
 			}

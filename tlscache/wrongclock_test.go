@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 )
 
 // clockedStores are the ways in which a Server's sessions are kept, with a clock that the test sets.
-func clockedStores(t *testing.T, f func(t *testing.T, cfg ServerConfig, c *testClock)) {
+func clockedStores(t *testing.T, f func(t *testing.T, cfg ServerConfig, c *clock.Fake)) {
 	for _, kind := range []string{"memory", "remote", "fallback tickets"} {
 		t.Run(kind, func(t *testing.T) {
 			k, c := clocked(t, secret(1))
@@ -37,18 +38,18 @@ func TestOneWrongClockEndsNoResumptionAfterwards(t *testing.T) {
 	for _, off := range []time.Duration{48 * time.Hour, -48 * time.Hour} {
 		for _, revoke := range []bool{false, true} {
 			t.Run(fmt.Sprintf("off %v, revoke %v", off, revoke), func(t *testing.T) {
-				clockedStores(t, func(t *testing.T, cfg ServerConfig, c *testClock) {
+				clockedStores(t, func(t *testing.T, cfg ServerConfig, c *clock.Fake) {
 					versions(t, func(t *testing.T, version uint16) {
 						w := newWorld(t, cfg)
 						early := w.client(version)
 						w.want("before", early, false)
-						c.set(off)
+						c.Set(off)
 						during := w.client(version)
 						w.want("while the clock is wrong", during, false)
 						if revoke {
 							_ = w.RevokeAll(t.Context())
 						}
-						c.set(-off)
+						c.Set(-off)
 						for range 3 {
 							client := w.client(version)
 							w.want("first of a client that comes later", client, false)
@@ -72,13 +73,13 @@ func TestRevocationsHoldWhateverTheWallClockDoes(t *testing.T) {
 	hour := time.Hour
 	for _, steps := range [][2]time.Duration{{0, 0}, {-hour, 0}, {hour, -hour}, {0, -hour}, {0, hour}, {48 * hour, -48 * hour}, {-hour, -hour}} {
 		t.Run(fmt.Sprint(steps), func(t *testing.T) {
-			clockedStores(t, func(t *testing.T, cfg ServerConfig, c *testClock) {
+			clockedStores(t, func(t *testing.T, cfg ServerConfig, c *clock.Fake) {
 				cfg.TTL, cfg.MaxAuthAge = session.MaxTTL, session.MaxTTL
 				w := newWorld(t, cfg)
 				m := capture(t, w, w.client(tls.VersionTLS13)).resumed()
 				issue := func() []byte { m := m; m.cs.DidResume = false; return w.wrapped(m) }
 				tickets := [][]byte{issue()}
-				c.set(steps[0])
+				c.Set(steps[0])
 				tickets = append(tickets, issue())
 				_ = w.RevokePrincipal(t.Context(), "somebody") // down: an error, and heeded here
 				gone := func(when string) {
@@ -90,10 +91,10 @@ func TestRevocationsHoldWhateverTheWallClockDoes(t *testing.T) {
 					}
 				}
 				gone("at once")
-				c.set(steps[1])
+				c.Set(steps[1])
 				gone("after the second step")
 				for range 10 {
-					c.pass(6 * hour)
+					c.Pass(6 * hour)
 					gone("later")
 				}
 			})
@@ -111,7 +112,7 @@ func TestRevocationsInMemoryReachNothingThatCameLater(t *testing.T) {
 		if err := w.RevokeAll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		c.set(by)
+		c.Set(by)
 		if after := w.wrapped(m); w.unwrapped(after, m) == nil || w.unwrapped(before, m) != nil {
 			t.Errorf("a revocation before a step of %v: want it to reach the session before alone; misses %v", by, w.misses())
 		}
@@ -120,15 +121,15 @@ func TestRevocationsInMemoryReachNothingThatCameLater(t *testing.T) {
 
 // A deadline is over by either clock: a suspended machine's monotonic clock stands still.
 func TestSessionsEndByBothClocks(t *testing.T) {
-	clockedStores(t, func(t *testing.T, cfg ServerConfig, c *testClock) {
+	clockedStores(t, func(t *testing.T, cfg ServerConfig, c *clock.Fake) {
 		w := newWorld(t, cfg)
 		m := capture(t, w, w.client(tls.VersionTLS13))
 		ticket := w.wrapped(m)
-		c.suspend(DefaultTTL - time.Minute)
+		c.Suspend(DefaultTTL - time.Minute)
 		if w.unwrapped(ticket, m) == nil {
 			t.Errorf("not found after nearly its TTL; misses %v", w.misses())
 		}
-		c.suspend(2 * time.Minute)
+		c.Suspend(2 * time.Minute)
 		w.wantMiss("after its TTL, most of it suspended", ticket, m, MissExpired)
 	})
 	t.Run("set back", func(t *testing.T) {
@@ -136,12 +137,12 @@ func TestSessionsEndByBothClocks(t *testing.T) {
 		w := newWorld(t, ServerConfig{Keyring: k})
 		m := capture(t, w, w.client(tls.VersionTLS13))
 		ticket := w.wrapped(m)
-		c.pass(DefaultTTL - time.Minute)
-		c.set(-time.Hour)
+		c.Pass(DefaultTTL - time.Minute)
+		c.Set(-time.Hour)
 		if w.unwrapped(ticket, m) == nil {
 			t.Errorf("not found after nearly its TTL; misses %v", w.misses())
 		}
-		c.pass(2 * time.Minute)
+		c.Pass(2 * time.Minute)
 		if w.unwrapped(ticket, m) != nil {
 			t.Error("found after its TTL, since the wall clock was set back")
 		}
@@ -151,12 +152,12 @@ func TestSessionsEndByBothClocks(t *testing.T) {
 		w := newWorld(t, ServerConfig{Keyring: k, MaxAuthAge: time.Hour, Principal: func(tls.ConnectionState) string { return "somebody" }})
 		m := capture(t, w, w.client(tls.VersionTLS13))
 		ticket := w.wrapped(m)
-		c.pass(59 * time.Minute)
-		c.set(-time.Hour)
+		c.Pass(59 * time.Minute)
+		c.Set(-time.Hour)
 		if w.unwrapped(ticket, m) == nil {
 			t.Errorf("not found before MaxAuthAge; misses %v", w.misses())
 		}
-		c.pass(2 * time.Minute)
+		c.Pass(2 * time.Minute)
 		if w.unwrapped(ticket, m) != nil {
 			t.Error("found after MaxAuthAge, since the wall clock was set back")
 		}
@@ -167,7 +168,7 @@ func TestSessionsEndByBothClocks(t *testing.T) {
 func TestTimesThatCannotBeTrueAreNotBelieved(t *testing.T) {
 	k, c := clocked(t, secret(1))
 	other, there := clocked(t, secret(1))
-	there.set(2 * maxSkew)
+	there.Set(2 * clock.MaxSkew)
 	memory := newMemory(t, session.MemoryConfig{})
 	config := func(k *Keyring) ServerConfig { return ServerConfig{Store: remote{memory}, Keyring: k, Budget: long} }
 	w := newWorld(t, config(k))
@@ -180,11 +181,11 @@ func TestTimesThatCannotBeTrueAreNotBelieved(t *testing.T) {
 	resumes(t, cfg, client)
 	w.want("a session that a process has issued whose clock is ahead", client, false)
 	resumes(t, cfg, client)
-	c.set(maxSkew * 3 / 2)
+	c.Set(clock.MaxSkew * 3 / 2)
 	w.want("of one that is ahead by less", client, true)
 
 	// Its watermark counts from when it was seen, not until the time that it shows.
-	there.set(48 * time.Hour)
+	there.Set(48 * time.Hour)
 	client = w.client(tls.VersionTLS12)
 	w.want("first", client, false)
 	if err := ahead.RevokeAll(t.Context()); err != nil {

@@ -24,9 +24,17 @@ type mutant struct {
 // dir returns the directory of the package that the fault is in.
 func (m mutant) dir() string { return m.file[:strings.LastIndex(m.file, "/")] }
 
+// hinted returns where the tests are that a mutant names: in its package or, for a room of tlscache, also in that.
+func (m mutant) hinted() []string {
+	if house, _, isRoom := strings.Cut(m.dir(), "/internal/"); isRoom {
+		return []string{m.dir(), house}
+	}
+	return []string{m.dir()}
+}
+
 var (
 	nameFormat = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|internal/buckets|internal/eviction|session|session/sessiontest|tlscache|tlscache/internal/guard)/\w+\.go$`)
+	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|internal/buckets|internal/eviction|session|session/sessiontest|tlscache(/internal/\w+)?)/\w+\.go$`)
 )
 
 //go:embed faults/*.txt

@@ -27,10 +27,13 @@ func TestEachMutantFitsTheCode(t *testing.T) {
 		if _, err := m.mutated(root); err != nil {
 			t.Error(err)
 		}
-		tests := testsOf(t, m.dir())
+		var tests string
+		for _, dir := range m.hinted() {
+			tests += testsOf(t, dir)
+		}
 		for name := range strings.SplitSeq(m.tests, "|") {
 			if name != "" && !strings.Contains(tests, "\nfunc "+name+"(") {
-				t.Errorf("%s: %s has no test %s", m.name, m.dir(), name)
+				t.Errorf("%s: %q have no test %s", m.name, m.hinted(), name)
 			}
 		}
 	}

@@ -30,8 +30,6 @@ var users = map[string][]string{
 	"fastcache":         {"fuzz"},
 	"session":           {"session/sessiontest", "tlscache"},
 	"tlscache":          {"fuzz"},
-
-	"tlscache/internal/guard": {"tlscache"},
 }
 
 // steps returns the tests that a mutant must fail, those first that are likely to: the ones
@@ -43,9 +41,11 @@ func steps(m mutant, tests string) []step {
 	}
 	var list []step
 	if m.tests != "" {
-		list = append(list, step{m.dir(), "^(" + m.tests + ")$", m.race, hintLimit})
+		for _, dir := range m.hinted() {
+			list = append(list, step{dir, "^(" + m.tests + ")$", m.race, hintLimit})
+		}
 	}
-	for _, dir := range append([]string{m.dir()}, users[m.dir()]...) {
+	for _, dir := range append(m.hinted(), users[m.dir()]...) {
 		list = append(list, step{dir: dir, race: m.race})
 	}
 	return list
