@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A scope in a pool's key: the digest of the trust configuration, the number of its RootCAs,
@@ -48,7 +50,7 @@ func (c *Client) scopeOf(cfg *tls.Config) (string, error) {
 
 // viewScope returns the scope of a View.
 func viewScope(named string) string {
-	b := appendField(appendField(nil, []byte("sessioncache view v1")), []byte(named))
+	b := sealing.AppendField(sealing.AppendField(nil, []byte("sessioncache view v1")), []byte(named))
 	return scopeKey(sha256.Sum256(b), 0, scopeOfAView)
 }
 

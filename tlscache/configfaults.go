@@ -20,7 +20,7 @@ func (f *configFaults) addOfStore(store session.Store, keyring *Keyring, things 
 	} else if _, local := store.(session.Local); keyring == nil && store != nil && !local {
 		f.add("Keyring is nil and the Store is not session.Local; want a Keyring, which seals the %s there", things)
 	}
-	if keyring != nil && keyring.set.Load() == nil {
+	if keyring != nil && keyring.keys() == nil {
 		f.add("Keyring is a zero one; want NewKeyring")
 	}
 }

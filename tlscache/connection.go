@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A connection is what the hooks of one connection share: crypto/tls gives them no link to each other,
@@ -28,12 +29,12 @@ type beginning struct {
 	// denies before a revocation has been denied here, or is revoked. However long a client
 	// holds its handshake open, no later time is taken.
 	begun clock.Stamp
-	ring  *keySet       // of the Keyring
+	ring  *sealing.Set  // of the Keyring
 	stood seenWitnesses // a witness written later says nothing of a revocation since then
 }
 
 func (s *Server) begin() beginning {
-	return beginning{stood: s.standing(), ring: s.keyring.set.Load(), begun: s.keyring.clock.Stamp()}
+	return beginning{stood: s.standing(), ring: s.keyring.keys(), begun: s.keyring.clock.Stamp()}
 }
 
 // beginBy is begin of a connection that began for another Server.
@@ -90,45 +91,45 @@ func (c *connection) unwrapThrough(f unwrapFunc) unwrapFunc {
 // does not say which.
 type found struct {
 	ours, foreign int
-	auth          clock.Stamp // the earliest
-	principal     principalID // of ours
-	mixed         bool        // ours are of several principals
-	id            [nameSize]byte
-	unanswered    bool       // one is a fallback ticket, and the Store did not answer for it
-	witness       witnessRef // of that
+	auth          clock.Stamp         // the earliest
+	principal     sealing.PrincipalID // of ours
+	mixed         bool                // ours are of several principals
+	id            [sealing.NameSize]byte
+	unanswered    bool               // one is a fallback ticket, and the Store did not answer for it
+	witness       sealing.WitnessRef // of that
 	tls12         resumed12
 }
 
 // A resumed12 is a TLS 1.2 session that a connection resumes: the next ticket leads to it again.
 type resumed12 struct {
-	handle  handle
-	keys    *keys
+	handle  sealing.Handle
+	keys    *sealing.Keys
 	stored  bool // handle, sealed under keys, leads to it still
 	lineage [sha256.Size]byte
 	expires clock.Stamp
 }
 
 // resumes notes that a session of ours is about to be resumed.
-func (c *connection) resumes(r *record, tls12 resumed12) {
-	tls12.lineage, tls12.expires = r.lineage, r.expires
+func (c *connection) resumes(r *sealing.Record, tls12 resumed12) {
+	tls12.lineage, tls12.expires = r.Lineage, r.Expires
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.mu.found
-	f.mixed = f.mixed || f.ours > 0 && f.principal != r.principal
-	f.since(r.auth)
-	f.principal, f.tls12, f.id = r.principal, tls12, r.id
+	f.mixed = f.mixed || f.ours > 0 && f.principal != r.Principal
+	f.since(r.Auth)
+	f.principal, f.tls12, f.id = r.Principal, tls12, r.ID
 	f.ours++
 }
 
 // resumesUnanswered notes that the Store did not answer for a session that is about to be resumed.
-func (c *connection) resumesUnanswered(r *record) {
+func (c *connection) resumesUnanswered(r *sealing.Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.mu.found
-	if f.unanswered && f.witness != r.witness {
-		f.witness = witnessRef{}
+	if f.unanswered && f.witness != r.Witness {
+		f.witness = sealing.WitnessRef{}
 	} else {
-		f.witness = r.witness
+		f.witness = r.Witness
 	}
 	f.unanswered = true
 }
@@ -141,7 +142,7 @@ func (c *connection) resumesForeign(ticket []byte) {
 	defer c.mu.Unlock()
 	f := &c.mu.found
 	f.since(c.begun)
-	f.id = [nameSize]byte(sum[:])
+	f.id = [sealing.NameSize]byte(sum[:])
 	f.foreign++
 }
 
@@ -162,7 +163,7 @@ func (c *connection) resumed() found {
 // one it resumed, or an earlier one. Not ok if it is not known: the session belongs to another
 // principal than the one resumed, whose revocation would not reach it, or comes from a hook that
 // keeps no such time, and MaxAuthAge bounds it.
-func (f *found) inherits(p principalID, bounded bool) (auth clock.Stamp, ok bool) {
+func (f *found) inherits(p sealing.PrincipalID, bounded bool) (auth clock.Stamp, ok bool) {
 	switch {
 	case f.ours+f.foreign == 0, f.foreign > 0 && bounded:
 		return clock.Stamp{}, false

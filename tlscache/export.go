@@ -10,6 +10,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // An exported file is magic(8) salt(16) and one sealed block, bound to both, that contains
@@ -103,16 +105,16 @@ func writeExport(w io.Writer, keyring *Keyring, held []heldTicket) (written bool
 	file := append(make([]byte, 0, exportHeader), exportMagic...)
 	file = append(file, make([]byte, exportSaltSize)...)
 	rand.Read(file[len(exportMagic):]) // never fails
-	plain := appendField(nil, []byte(goRelease()))
+	plain := sealing.AppendField(nil, []byte(goRelease()))
 	plain = binary.BigEndian.AppendUint32(plain, uint32(len(held)))
 	for _, h := range held {
 		encoded, err := appendTicket(nil, h.key, &h.ticket.ticket)
 		if err != nil {
 			return false, fmt.Errorf("tlscache: Export: cannot encode a ticket: %w", err)
 		}
-		plain = appendField(plain, encoded)
+		plain = sealing.AppendField(plain, encoded)
 	}
-	sealed, err := keyring.active().sealAs(sealExport, file[len(exportMagic):], file, plain)
+	sealed, err := keyring.active().Seal(sealExport, file[len(exportMagic):], file, plain)
 	if err != nil {
 		return false, fmt.Errorf("tlscache: Export: %w", err)
 	}
@@ -185,7 +187,7 @@ func readExport(file []byte, keyring *Keyring) (tickets []importedTicket, foreig
 		return nil, 0, ErrImportFormat
 	}
 	header := file[:exportHeader]
-	plain, err := keyring.openAs(sealExport, header[len(exportMagic):], header, file[exportHeader:])
+	plain, err := keyring.keys().Open(sealExport, header[len(exportMagic):], header, file[exportHeader:])
 	if err != nil {
 		return nil, 0, ErrImportKey
 	}
@@ -226,7 +228,7 @@ func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*
 		return nil, errClientClosed
 	case !ok:
 		return nil, fmt.Errorf("tlscache: %s: the tickets are in ClientConfig.Store, where they outlive the Client", what)
-	case keyring == nil || keyring.set.Load() == nil:
+	case keyring == nil || keyring.keys() == nil:
 		return nil, fmt.Errorf("tlscache: %s: Keyring is nil or a zero one; want NewKeyring, for tickets are secrets", what)
 	case minLife < 0 || minLife > maxLife13:
 		return nil, fmt.Errorf("tlscache: %s: MinLife is %v; want from 0s to %v, the longest life of a ticket", what, minLife, maxLife13)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // exported returns the file that a Client writes.
@@ -206,7 +208,7 @@ func TestTicketsWithTooLittleLifeAreLeftOut(t *testing.T) {
 func exportFile(t testing.TB, keyring *Keyring, plain []byte) []byte {
 	t.Helper()
 	header := append([]byte(exportMagic), make([]byte, exportSaltSize)...)
-	sealed, err := keyring.active().sealAs(sealExport, header[len(exportMagic):], header, plain)
+	sealed, err := keyring.active().Seal(sealExport, header[len(exportMagic):], header, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +217,7 @@ func exportFile(t testing.TB, keyring *Keyring, plain []byte) []byte {
 
 func TestTicketsOfAnotherGoAreSkippedAndCounted(t *testing.T) {
 	keyring := ring(t, secret(1))
-	plain := binary.BigEndian.AppendUint32(appendField(nil, []byte("go1.99")), 7)
+	plain := binary.BigEndian.AppendUint32(sealing.AppendField(nil, []byte("go1.99")), 7)
 	plain = append(plain, "whatever that Go writes"...)
 	c := newTestClient(t, ClientConfig{})
 	imports(t, c, exportFile(t, keyring, plain), ImportConfig{Keyring: keyring})
@@ -231,7 +233,7 @@ func wellFormed(t testing.TB, keyring *Keyring) (file, plain []byte) {
 	puts(t, c.View("test"), "1", "2", "3")
 	file = exported(t, c, ExportConfig{Keyring: keyring, ClientCertificates: true})
 	header := file[:exportHeader]
-	plain, err := keyring.openAs(sealExport, header[len(exportMagic):], header, file[exportHeader:])
+	plain, err := keyring.keys().Open(sealExport, header[len(exportMagic):], header, file[exportHeader:])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +293,7 @@ func FuzzImport(f *testing.F) {
 	_, plain := wellFormed(f, keyring)
 	f.Add(plain)
 	f.Add(plain[:len(plain)/2])
-	f.Add(appendField(nil, []byte(goRelease())))
+	f.Add(sealing.AppendField(nil, []byte(goRelease())))
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		c := newTestClient(t, ClientConfig{})
 		err := c.Import(bytes.NewReader(exportFile(t, keyring, plain)), ImportConfig{Keyring: keyring})

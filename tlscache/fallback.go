@@ -7,10 +7,11 @@ import (
 	"math"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // ticketHeader is what precedes the sealed record in a fallback ticket.
-const ticketHeader = 1 + tagSize + tagSize + nameSize
+const ticketHeader = 1 + sealing.TagSize + sealing.TagSize + sealing.NameSize
 
 // maxTicket bounds fallback tickets. Clients send them in every ClientHello, and Go's refuse
 // handshake messages of more than 64 KiB.
@@ -22,13 +23,13 @@ const maxTicket = 16 << 10
 //
 // The tags tell a ticket of another scope or server name from a forged one. Both are bound
 // to the sealed record as well.
-func sealTicketRecord(r *record, k *keys, scope, server tag, id [nameSize]byte) ([]byte, error) {
-	sealed, err := r.seal(k, id)
+func sealTicketRecord(r *sealing.Record, k *sealing.Keys, scope, server sealing.Tag, id [sealing.NameSize]byte) ([]byte, error) {
+	sealed, err := r.Seal(k, id)
 	if err != nil {
 		return nil, err
 	}
 	t := make([]byte, 0, ticketHeader+len(sealed))
-	t = append(t, formatRecord)
+	t = append(t, sealing.FormatRecord)
 	t = append(t, scope[:]...)
 	t = append(t, server[:]...)
 	t = append(t, id[:]...)
@@ -36,26 +37,26 @@ func sealTicketRecord(r *record, k *keys, scope, server tag, id [nameSize]byte) 
 }
 
 // fromTicket returns the record that a fallback ticket contains.
-func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
+func (o *offer) fromTicket(ticket []byte) (*sealing.Record, MissReason) {
 	s := o.s
 	if len(ticket) < ticketHeader || len(ticket) > maxTicket {
 		return nil, MissMalformed
 	}
-	k, err := s.keyring.sealedUnder(ticket[ticketHeader:])
+	k, err := s.keyring.keys().SealedUnder(ticket[ticketHeader:])
 	if err != nil {
 		return nil, missOf(err)
 	}
 	o.use(k)
-	id := [nameSize]byte(ticket[1+2*tagSize:])
+	id := [sealing.NameSize]byte(ticket[1+2*sealing.TagSize:])
 	switch {
 	case s.cfg.SingleUse || s.cfg.NoFallback:
 		return nil, MissMalformed
-	case o.unstable || tag(ticket[1:]) != o.tag(k):
+	case o.unstable || sealing.Tag(ticket[1:]) != o.tag(k):
 		return nil, MissScope
-	case tag(ticket[1+tagSize:]) != o.name.tag():
+	case sealing.Tag(ticket[1+sealing.TagSize:]) != o.name.Tag():
 		return nil, MissServerName
 	}
-	r, err := s.keyring.openRecord(ticket[ticketHeader:], id, o.scope, o.server)
+	r, err := s.keyring.keys().OpenRecord(ticket[ticketHeader:], id, o.scope, o.server)
 	if err != nil {
 		return nil, missOf(err)
 	}
@@ -69,7 +70,7 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 	if !answered {
 		o.resumesUnanswered(r)
 	}
-	if r.flags&flagVouched != 0 {
+	if r.Flags&sealing.FlagVouched != 0 {
 		s.counts.foundSealed.Add(1)
 	} else {
 		s.counts.foundFallback.Add(1)
@@ -81,23 +82,23 @@ func (o *offer) fromTicket(ticket []byte) (*record, MissReason) {
 // vouch returns why a ticket that is a sealed record may not be resumed: a watermark covers it, or the
 // Store may have lost one. A fallback ticket resumes as well where the Store does not answer, since that is the outage
 // that it is for. The revocations that this process knows count in any case.
-func (o *offer) vouch(r *record) (answered bool, _ MissReason) {
+func (o *offer) vouch(r *sealing.Record) (answered bool, _ MissReason) {
 	s := o.s
 	switch {
 	case s.keyring.marks.covers(r):
 		return false, MissRevoked
-	case s.local != nil && r.flags&flagVouched != 0:
+	case s.local != nil && r.Flags&sealing.FlagVouched != 0:
 		return false, MissGone // another Store vouches for it
 	case s.local != nil:
 		return true, 0
 	}
 	b := guard.Grant(s.cfg.Budget / 2)
 	defer b.End()
-	k := s.keyring.find(r.witness.secret)
+	k := s.keyring.find(r.Witness.Secret)
 	if k == nil {
 		k = o.keys // the ids differ
 	}
-	before := s.standing()[k.id]
+	before := s.standing()[k.ID]
 	asked := guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) })
 	marks, markErr := s.askWatermarks(b, o.marks(o.handleOf(r)))
 	seen, err := asked.Wait(b)
@@ -105,24 +106,24 @@ func (o *offer) vouch(r *record) (answered bool, _ MissReason) {
 		return false, MissRevoked
 	}
 	if err = errors.Join(err, markErr); err != nil {
-		if r.flags&flagVouched != 0 {
+		if r.Flags&sealing.FlagVouched != 0 {
 			return false, missOf(err)
 		}
 		return false, 0
 	}
 	s.noteWitness(k, before, seen, o.at.Wall)
-	if !seen.stands() || seen.id != r.witness.id {
+	if !seen.stands() || seen.id != r.Witness.ID {
 		return true, MissGone
 	}
 	return true, 0
 }
 
 // handleOf returns what a handle of the record would say of its principal.
-func (o *offer) handleOf(r *record) handle {
-	if r.principal == (principalID{}) {
-		return handle{}
+func (o *offer) handleOf(r *sealing.Record) sealing.Handle {
+	if r.Principal == (sealing.PrincipalID{}) {
+		return sealing.Handle{}
 	}
-	return handle{flags: flagGroup, group: o.keys.name(ofPrincipal, r.principal[:])}
+	return sealing.Handle{Flags: sealing.FlagGroup, Group: o.keys.Name(sealing.OfPrincipal, r.Principal[:])}
 }
 
 // foreign asks the hook that the Config had before. Never with SingleUse: it may not keep to it.

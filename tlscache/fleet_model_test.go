@@ -17,6 +17,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A moodyStore is one elsewhere that fails while a test says so.
@@ -165,10 +166,10 @@ func (s *Server) passNow() {
 
 // things are what may revoke a session.
 func (s *fleetSession) things() []watermark {
-	of := []watermark{everything, {ofServerName, s.server}}
+	of := []watermark{everything, {sealing.OfServerName, s.server}}
 	if s.principal != "" {
 		id := identify(s.principal)
-		of = append(of, watermark{ofPrincipal, string(id[:])})
+		of = append(of, watermark{sealing.OfPrincipal, string(id[:])})
 	}
 	return of
 }
@@ -344,16 +345,16 @@ func (f *fleet) actions() map[string]func(*rapid.T) {
 		},
 		"revoke": func(rt *rapid.T) {
 			p := proc(rt)
-			switch rapid.SampledFrom([]string{ofEverything, ofServerName, ofServerName, ofPrincipal, ofPrincipal}).Draw(rt, "kind") {
-			case ofEverything:
+			switch rapid.SampledFrom([]string{sealing.OfEverything, sealing.OfServerName, sealing.OfServerName, sealing.OfPrincipal, sealing.OfPrincipal}).Draw(rt, "kind") {
+			case sealing.OfEverything:
 				f.revoke(rt, p, everything, func(s *Server) error { return s.RevokeAll(context.Background()) })
-			case ofServerName:
+			case sealing.OfServerName:
 				n := server.Draw(rt, "server")
-				f.revoke(rt, p, watermark{ofServerName, n}, func(s *Server) error { return s.RevokeServerName(context.Background(), strings.ToUpper(n)) })
+				f.revoke(rt, p, watermark{sealing.OfServerName, n}, func(s *Server) error { return s.RevokeServerName(context.Background(), strings.ToUpper(n)) })
 			default:
 				n := rapid.SampledFrom([]string{"x", "y"}).Draw(rt, "principal")
 				id := identify(n)
-				f.revoke(rt, p, watermark{ofPrincipal, string(id[:])}, func(s *Server) error { return s.RevokePrincipal(context.Background(), n) })
+				f.revoke(rt, p, watermark{sealing.OfPrincipal, string(id[:])}, func(s *Server) error { return s.RevokePrincipal(context.Background(), n) })
 			}
 		},
 		"rotate": func(rt *rapid.T) {
@@ -414,9 +415,9 @@ func (f *fleet) somewhere(rt *rapid.T) (place, bool) {
 }
 
 func (f *fleet) keyOf(at place) session.Key {
-	k, err := deriveKeys(secret(at.secret))
+	k, err := sealing.DeriveKeys(sealing.Secret(secret(at.secret)))
 	if err != nil {
 		f.outer.Fatal(err)
 	}
-	return watermarkKey(at.of.name(k.namer))
+	return watermarkKey(at.of.name(k.Namer))
 }

@@ -8,12 +8,14 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // seal puts a body into a handle that opens, so that fuzzing gets past the MAC.
-func sealBody(k *keys, body []byte) []byte {
-	header := binary.BigEndian.AppendUint32([]byte{formatHandle}, k.id)
-	return k.handle.Seal(header, nil, body, header)
+func sealBody(k *sealing.Keys, body []byte) []byte {
+	header := binary.BigEndian.AppendUint32([]byte{sealing.FormatHandle}, k.ID)
+	return k.Handle.Seal(header, nil, body, header)
 }
 
 // FuzzTickets: whatever a client sends as its ticket, as it is and inside a handle that opens, the
@@ -23,7 +25,7 @@ func FuzzTickets(f *testing.F) {
 		f.Add(readGolden(f, g.file), uint16(tls.VersionTLS13), host)
 	}
 	f.Add([]byte{}, uint16(tls.VersionTLS12), "")
-	f.Add(bytes.Repeat([]byte{formatRecord}, 300), uint16(tls.VersionTLS12), "HOST.")
+	f.Add(bytes.Repeat([]byte{sealing.FormatRecord}, 300), uint16(tls.VersionTLS12), "HOST.")
 	w := newWorld(f, ServerConfig{Keyring: ring(f, goldenSecret())})
 	k, conn := w.keyring.active(), w.open(host)
 	f.Fuzz(func(t *testing.T, ticket []byte, version uint16, serverName string) {
@@ -51,18 +53,18 @@ func missed(st ServerStats) (n uint64) {
 
 // FuzzHandles: what opens is what was sealed, field by field.
 func FuzzHandles(f *testing.F) {
-	f.Add(byte(flagTLS13), uint32(1), []byte("a scope, a name, an id and a group, so long"))
-	f.Add(byte(flagTLS13|flagGroup|flagSingle), uint32(1<<31), []byte{})
+	f.Add(byte(sealing.FlagTLS13), uint32(1), []byte("a scope, a name, an id and a group, so long"))
+	f.Add(byte(sealing.FlagTLS13|sealing.FlagGroup|sealing.FlagSingle), uint32(1<<31), []byte{})
 	k := ring(f, goldenSecret())
 	f.Fuzz(func(t *testing.T, flags byte, expires uint32, rest []byte) {
-		h := handle{flags: flags, expires: expires}
-		for _, field := range [][]byte{h.scope[:], h.server[:], h.id[:], h.group[:]} {
+		h := sealing.Handle{Flags: flags, Expires: expires}
+		for _, field := range [][]byte{h.Scope[:], h.Server[:], h.ID[:], h.Group[:]} {
 			rest = rest[copy(field, rest):]
 		}
-		if flags&flagGroup == 0 {
-			h.group = name{}
+		if flags&sealing.FlagGroup == 0 {
+			h.Group = sealing.Name{}
 		}
-		if got, _, err := k.openHandle(h.seal(k.active())); got != h || err != nil {
+		if got, _, err := k.keys().OpenHandle(h.Seal(k.active())); got != h || err != nil {
 			t.Errorf("openHandle = %+v, %v; want %+v", got, err, h)
 		}
 	})
@@ -73,30 +75,30 @@ func FuzzHandles(f *testing.F) {
 func FuzzRecords(f *testing.F) {
 	k := ring(f, goldenSecret())
 	for _, g := range []string{"state-tls12.hex", "state-tls13.hex"} {
-		inner := append([]byte{recordVersion, flagTLS13}, make([]byte, recordHeader-2)...)
+		inner := append([]byte{sealing.RecordVersion, sealing.FlagTLS13}, make([]byte, sealing.RecordHeader-2)...)
 		f.Add(append(inner, readGolden(f, g)...))
 	}
-	f.Add([]byte{recordVersion})
+	f.Add([]byte{sealing.RecordVersion})
 	f.Fuzz(func(t *testing.T, inner []byte) {
-		r := &record{scope: goldenScope, server: host}
-		sealed, err := k.active().sealAs(sealRecord, goldenID[:], r.bound(), inner)
+		r := &sealing.Record{Scope: goldenScope, Server: host}
+		sealed, err := k.active().Seal(sealing.KindRecord, goldenID[:], r.Bound(), inner)
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := k.openRecord(sealed, goldenID, goldenScope, host)
+		opened, err := k.keys().OpenRecord(sealed, goldenID, goldenScope, host)
 		if err != nil {
 			return
 		}
-		again, err := opened.seal(k.active(), goldenID)
+		again, err := opened.Seal(k.active(), goldenID)
 		if err != nil {
 			t.Fatalf("cannot seal what was opened: %v", err)
 		}
-		twice, err := k.openRecord(again, goldenID, goldenScope, host)
+		twice, err := k.keys().OpenRecord(again, goldenID, goldenScope, host)
 		if err != nil {
 			t.Fatalf("cannot open it again: %v", err)
 		}
 		sameRecord(t, twice, opened)
-		if _, err := k.openRecord(inner, goldenID, goldenScope, host); err == nil {
+		if _, err := k.keys().OpenRecord(inner, goldenID, goldenScope, host); err == nil {
 			t.Error("a record opens that nobody sealed")
 		}
 	})

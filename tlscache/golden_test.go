@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 var update = flag.Bool("update", false, "write the golden files that are missing: those of a new version of a format")
@@ -19,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files that are missing
 // it as another version; never take it for something else.
 type golden struct {
 	file string
-	make func(t *testing.T, k *keys) []byte // nil: nothing is sealed so any more
+	make func(t *testing.T, k *sealing.Keys) []byte // nil: nothing is sealed so any more
 	open func(t *testing.T, k *Keyring, sealed []byte)
 }
 
@@ -63,29 +64,29 @@ func writeGolden(t testing.TB, file string, b []byte) {
 }
 
 var (
-	goldenID     = [nameSize]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
-	goldenHandle = handle{flags: flagTLS13 | flagSingle, expires: 0x6a000000, scope: tag{1, 1}, server: tag{2, 2}, id: goldenID}
-	goldenStood  = witnessRef{7, witnessID{3, 3, 3}}
+	goldenID     = [sealing.NameSize]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	goldenHandle = sealing.Handle{Flags: sealing.FlagTLS13 | sealing.FlagSingle, Expires: 0x6a000000, Scope: sealing.Tag{1, 1}, Server: sealing.Tag{2, 2}, ID: goldenID}
+	goldenStood  = sealing.WitnessRef{Secret: 7, ID: sealing.WitnessID{3, 3, 3}}
 	goldenScope  = sha256.Sum256([]byte("scope"))
 )
 
-func goldenRecord(t testing.TB, state string, flags byte) *record {
-	r := &record{witness: goldenStood, flags: flags, auth: clock.Stamp{Wall: 1_700_000_000_000_000_001}, expires: clock.Stamp{Wall: 1_800_000_000_000_000_002},
-		principal: identify("somebody"), state: goldenState(t, state), scope: goldenScope, server: host}
-	if flags&flagTLS13 == 0 {
-		r.lineage = sha256.Sum256(lineage(r.state))
+func goldenRecord(t testing.TB, state string, flags byte) *sealing.Record {
+	r := &sealing.Record{Witness: goldenStood, Flags: flags, Auth: clock.Stamp{Wall: 1_700_000_000_000_000_001}, Expires: clock.Stamp{Wall: 1_800_000_000_000_000_002},
+		Principal: identify("somebody"), State: goldenState(t, state), Scope: goldenScope, Server: host}
+	if flags&sealing.FlagTLS13 == 0 {
+		r.Lineage = sha256.Sum256(sealing.Lineage(r.State))
 	}
 	return r
 }
 
-func sameRecord(t *testing.T, got, want *record) {
+func sameRecord(t *testing.T, got, want *sealing.Record) {
 	t.Helper()
-	a, err1 := got.state.Bytes()
-	b, err2 := want.state.Bytes()
+	a, err1 := got.State.Bytes()
+	b, err2 := want.State.Bytes()
 	if err1 != nil || err2 != nil || string(a) != string(b) {
 		t.Errorf("the session differs: %v, %v", err1, err2)
 	}
-	if got.flags != want.flags || got.auth != want.auth || got.expires != want.expires || got.principal != want.principal || got.witness != want.witness || got.lineage != want.lineage {
+	if got.Flags != want.Flags || got.Auth != want.Auth || got.Expires != want.Expires || got.Principal != want.Principal || got.Witness != want.Witness || got.Lineage != want.Lineage {
 		t.Errorf("record %+v; want %+v", got, want)
 	}
 }
@@ -96,35 +97,35 @@ func former(g golden) golden {
 	return g
 }
 
-func recordGolden(file, state string, flags byte, witness witnessRef) golden {
+func recordGolden(file, state string, flags byte, witness sealing.WitnessRef) golden {
 	return golden{
 		file: file,
-		make: func(t *testing.T, k *keys) []byte {
-			b, err := goldenRecord(t, state, flags).seal(k, goldenID)
+		make: func(t *testing.T, k *sealing.Keys) []byte {
+			b, err := goldenRecord(t, state, flags).Seal(k, goldenID)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return b
 		},
 		open: func(t *testing.T, k *Keyring, sealed []byte) {
-			r, err := k.openRecord(sealed, goldenID, goldenScope, host)
+			r, err := k.keys().OpenRecord(sealed, goldenID, goldenScope, host)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := goldenRecord(t, state, flags)
-			want.witness = witness
+			want.Witness = witness
 			sameRecord(t, r, want)
 		},
 	}
 }
 
-func handleGolden(file string, h handle) golden {
+func handleGolden(file string, h sealing.Handle) golden {
 	return golden{
 		file: file,
-		make: func(_ *testing.T, k *keys) []byte { return h.seal(k) },
+		make: func(_ *testing.T, k *sealing.Keys) []byte { return h.Seal(k) },
 		open: func(t *testing.T, k *Keyring, sealed []byte) {
-			got, keys, err := k.openHandle(sealed)
-			if err != nil || got != h || keys.id != 7 {
+			got, keys, err := k.keys().OpenHandle(sealed)
+			if err != nil || got != h || keys.ID != 7 {
 				t.Errorf("openHandle = %+v, %v; want %+v", got, err, h)
 			}
 		},
@@ -133,40 +134,40 @@ func handleGolden(file string, h handle) golden {
 
 func goldens() []golden {
 	withGroup := goldenHandle
-	withGroup.flags |= flagGroup
-	withGroup.group = name{9, 9, 9}
+	withGroup.Flags |= sealing.FlagGroup
+	withGroup.Group = sealing.Name{9, 9, 9}
 	return []golden{
 		handleGolden("handle-v1.hex", goldenHandle),
 		handleGolden("handle-v1-principal.hex", withGroup),
-		former(recordGolden("record-v1-tls12.hex", "state-tls12.hex", 0, witnessRef{})),
-		former(recordGolden("record-v1-tls13.hex", "state-tls13.hex", flagTLS13|flagBounded, witnessRef{})),
+		former(recordGolden("record-v1-tls12.hex", "state-tls12.hex", 0, sealing.WitnessRef{})),
+		former(recordGolden("record-v1-tls13.hex", "state-tls13.hex", sealing.FlagTLS13|sealing.FlagBounded, sealing.WitnessRef{})),
 		recordGolden("record-v2-tls12.hex", "state-tls12.hex", 0, goldenStood),
-		recordGolden("record-v2-tls13.hex", "state-tls13.hex", flagTLS13|flagBounded, goldenStood),
-		former(fallbackGolden("fallback-v1-tls13.hex", witnessRef{})),
+		recordGolden("record-v2-tls13.hex", "state-tls13.hex", sealing.FlagTLS13|sealing.FlagBounded, goldenStood),
+		former(fallbackGolden("fallback-v1-tls13.hex", sealing.WitnessRef{})),
 		fallbackGolden("fallback-v2-tls13.hex", goldenStood),
 	}
 }
 
-func fallbackGolden(file string, witness witnessRef) golden {
+func fallbackGolden(file string, witness sealing.WitnessRef) golden {
 	return golden{
 		file: file,
-		make: func(t *testing.T, k *keys) []byte {
-			b, err := sealTicketRecord(goldenRecord(t, "state-tls13.hex", flagTLS13), k, tag{1}, tag{2}, goldenID)
+		make: func(t *testing.T, k *sealing.Keys) []byte {
+			b, err := sealTicketRecord(goldenRecord(t, "state-tls13.hex", sealing.FlagTLS13), k, sealing.Tag{1}, sealing.Tag{2}, goldenID)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return b
 		},
 		open: func(t *testing.T, k *Keyring, ticket []byte) {
-			if ticket[0] != formatRecord || tag(ticket[1:]) != (tag{1}) || tag(ticket[1+tagSize:]) != (tag{2}) {
+			if ticket[0] != sealing.FormatRecord || sealing.Tag(ticket[1:]) != (sealing.Tag{1}) || sealing.Tag(ticket[1+sealing.TagSize:]) != (sealing.Tag{2}) {
 				t.Errorf("the header is %x", ticket[:ticketHeader])
 			}
-			r, err := k.openRecord(ticket[ticketHeader:], [nameSize]byte(ticket[1+2*tagSize:]), goldenScope, host)
+			r, err := k.keys().OpenRecord(ticket[ticketHeader:], [sealing.NameSize]byte(ticket[1+2*sealing.TagSize:]), goldenScope, host)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := goldenRecord(t, "state-tls13.hex", flagTLS13)
-			want.witness = witness
+			want := goldenRecord(t, "state-tls13.hex", sealing.FlagTLS13)
+			want.Witness = witness
 			sameRecord(t, r, want)
 		},
 	}
@@ -211,15 +212,15 @@ func TestGoldenNames(t *testing.T) {
 	principal := identify("somebody")
 	sc := serverScope("tenant", &tls.Config{ClientAuth: tls.RequireAnyClientCert, Certificates: []tls.Certificate{{Certificate: [][]byte{{1, 2, 3}}}}})
 	got := map[string][]byte{}
-	for what, n := range map[string]name{
-		"principal": k.name(ofPrincipal, principal[:]), "server name": k.name(ofServerName, []byte(host)),
-		"everything": k.everything, "handle": k.name("handle", goldenID[:]), "lineage": k.name("lineage", goldenID[:]),
-		"scope tag": k.name("scope", goldenScope[:]),
+	for what, n := range map[string]sealing.Name{
+		"principal": k.Name(sealing.OfPrincipal, principal[:]), "server name": k.Name(sealing.OfServerName, []byte(host)),
+		"everything": k.Everything, "handle": k.Name("handle", goldenID[:]), "lineage": k.Name("lineage", goldenID[:]),
+		"scope tag": k.Name("scope", goldenScope[:]),
 	} {
 		got[what] = n[:]
 	}
 	got["scope"] = sc.sum[:]
-	got["export key"] = k.export
+	got["export key"] = k.Export
 	for what, want := range goldenNames {
 		if hex.EncodeToString(got[what]) != want {
 			t.Errorf("%q: %q,", what, hex.EncodeToString(got[what]))
@@ -244,9 +245,9 @@ func TestEveryOtherVersionIsAMiss(t *testing.T) {
 	w := newWorld(t, ServerConfig{Keyring: k})
 	m := capture(t, w, w.client(tls.VersionTLS13))
 	for v := range 256 {
-		h := goldenHandle.seal(k.active())
-		if h[0] = byte(v); v != formatHandle {
-			if _, _, err := k.openHandle(h); err == nil {
+		h := goldenHandle.Seal(k.active())
+		if h[0] = byte(v); v != sealing.FormatHandle {
+			if _, _, err := k.keys().OpenHandle(h); err == nil {
 				t.Errorf("a handle of version %d opens", v)
 			}
 			if w.unwrapped(h, m) != nil {
@@ -254,15 +255,15 @@ func TestEveryOtherVersionIsAMiss(t *testing.T) {
 			}
 		}
 		sealed := readGolden(t, "record-v1-tls13.hex")
-		if sealed[0] = byte(v); v != sealVersion {
-			if _, err := k.openRecord(sealed, goldenID, goldenScope, host); err != errVersion {
-				t.Errorf("a record of version %d: %v; want %v", v, err, errVersion)
+		if sealed[0] = byte(v); v != sealing.Version {
+			if _, err := k.keys().OpenRecord(sealed, goldenID, goldenScope, host); err != sealing.ErrVersion {
+				t.Errorf("a record of version %d: %v; want %v", v, err, sealing.ErrVersion)
 			}
 		}
-		inner := append([]byte{byte(v)}, make([]byte, recordHeader+100)...)
-		if v != recordVersion && v != 1 {
-			if err := new(record).decode(inner); err != errVersion {
-				t.Errorf("a record of inner version %d: %v; want %v", v, err, errVersion)
+		inner := append([]byte{byte(v)}, make([]byte, sealing.RecordHeader+100)...)
+		if v != sealing.RecordVersion && v != 1 {
+			if err := new(sealing.Record).Decode(inner); err != sealing.ErrVersion {
+				t.Errorf("a record of inner version %d: %v; want %v", v, err, sealing.ErrVersion)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A holdingConn holds back the last two records of a client's last flight until it is released. A TLS 1.3
@@ -160,24 +161,24 @@ func TestOfSeveralTicketsTheEarliestAuthenticationCounts(t *testing.T) {
 	for _, order := range [][2]int64{{1, 2}, {2, 1}} {
 		c := &connection{beginning: beginning{begun: clock.Stamp{Wall: 9, Order: 9}}}
 		for _, auth := range order {
-			c.resumes(&record{auth: clock.Stamp{Wall: auth, Order: auth}, principal: principalID{1}}, resumed12{})
+			c.resumes(&sealing.Record{Auth: clock.Stamp{Wall: auth, Order: auth}, Principal: sealing.PrincipalID{1}}, resumed12{})
 		}
 		f := c.resumed()
-		if auth, ok := f.inherits(principalID{1}, true); !ok || auth.Order != 1 {
+		if auth, ok := f.inherits(sealing.PrincipalID{1}, true); !ok || auth.Order != 1 {
 			t.Errorf("of %v, inherits %d, %v; want 1", order, auth.Order, ok)
 		}
-		if _, ok := f.inherits(principalID{2}, true); ok {
+		if _, ok := f.inherits(sealing.PrincipalID{2}, true); ok {
 			t.Error("another principal's session inherits")
 		}
 		c.resumesForeign(nil)
 		f = c.resumed()
-		if _, ok := f.inherits(principalID{1}, true); ok {
+		if _, ok := f.inherits(sealing.PrincipalID{1}, true); ok {
 			t.Error("a session inherits that may come from a hook which knows no time")
 		}
 	}
 	c := new(connection)
-	c.resumes(&record{principal: principalID{1}}, resumed12{})
-	c.resumes(&record{principal: principalID{2}}, resumed12{})
+	c.resumes(&sealing.Record{Principal: sealing.PrincipalID{1}}, resumed12{})
+	c.resumes(&sealing.Record{Principal: sealing.PrincipalID{2}}, resumed12{})
 	if f := c.resumed(); !f.mixed {
 		t.Error("sessions of two principals were found and one is inherited from")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // checkHistories has four clients make random calls at once, over and over, and looks for an order of the calls of
@@ -122,7 +123,7 @@ func TestWatermarksAreLinearizable(t *testing.T) {
 		clocks.Stop()
 		w := newWatermarks(clocks.Clock())
 		birth := clocks.Read()
-		of := watermark{ofServerName, "a"}
+		of := watermark{sealing.OfServerName, "a"}
 		return func(rng *rand.Rand) (in, out any) {
 			n := 1 + rng.Int64N(5)
 			at := clock.Stamp{Wall: birth.Wall + n*clock.Tick, Order: birth.Order + n*clock.Tick}
@@ -134,7 +135,7 @@ func TestWatermarksAreLinearizable(t *testing.T) {
 				w.adopt(of, told{at: at.Wall})
 				return call{adopt: n}, nil
 			}
-			return call{covers: n}, w.covers(&record{auth: at, server: "a"})
+			return call{covers: n}, w.covers(&sealing.Record{Auth: at, Server: "a"})
 		}
 	})
 }
@@ -144,7 +145,7 @@ func TestWhatAStoreHasToldCoversAtOnce(t *testing.T) {
 	clocks := new(clock.Fake)
 	clocks.Stop()
 	birth := clocks.Read()
-	of := watermark{ofServerName, "a"}
+	of := watermark{sealing.OfServerName, "a"}
 	for range number(200000, 40000) {
 		w := newWatermarks(clocks.Clock())
 		var missed atomic.Bool
@@ -155,7 +156,7 @@ func TestWhatAStoreHasToldCoversAtOnce(t *testing.T) {
 				begin.Done()
 				begin.Wait()
 				w.adopt(of, told{at: birth.Wall})
-				if !w.covers(&record{auth: birth, server: "a"}) {
+				if !w.covers(&sealing.Record{Auth: birth, Server: "a"}) {
 					missed.Store(true)
 				}
 			})

@@ -4,11 +4,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // SecretSize is the length of a Secret in bytes.
@@ -34,7 +34,7 @@ func NewSecret(id uint32) Secret {
 }
 
 // Format prints the id, with every verb: a Secret must not end in a log.
-func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "secret %d", s.ID) }
+func (s Secret) Format(f fmt.State, verb rune) { sealing.Secret(s).Format(f, verb) }
 
 // LogValue is the id.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
@@ -54,7 +54,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(s)), ni
 // the new one. The zero Keyring is not usable; call NewKeyring. It must not be copied.
 type Keyring struct {
 	replacing sync.Mutex
-	set       atomic.Pointer[keySet]
+	set       atomic.Pointer[sealing.Set]
 
 	// Servers of one process that share a Keyring resume each other's sessions, so they must know
 	// each other's revocations, and what came before what.
@@ -62,27 +62,6 @@ type Keyring struct {
 	clock      clock.Clock
 	publishers publishers
 }
-
-// A keySet is the state of a Keyring at one time. It is immutable.
-type keySet struct {
-	active *keys
-	all    []*keys // active first
-
-	// retired are the namers of secrets that were in the set not long ago, newest first. Their sessions
-	// may be resumed by processes that have them still, and here if they come back.
-	retired []retired
-}
-
-// A retired secret left the set.
-type retired struct {
-	id uint32
-	namer
-	at int64 // by the clock's order
-}
-
-// maxRetired bounds the secrets that a Keyring remembers the namers of: of daily rotations, more
-// than two weeks', where one is enough.
-const maxRetired = 16
 
 // NewKeyring returns a Keyring. Accepted are earlier secrets and the next one, in any order.
 func NewKeyring(active Secret, accepted ...Secret) (*Keyring, error) {
@@ -99,88 +78,24 @@ func NewKeyring(active Secret, accepted ...Secret) (*Keyring, error) {
 func (k *Keyring) Replace(active Secret, accepted ...Secret) error {
 	k.replacing.Lock()
 	defer k.replacing.Unlock()
-	old := k.set.Load()
-	next := new(keySet)
-	for _, s := range append([]Secret{active}, accepted...) {
-		if s.Bytes == [SecretSize]byte{} {
-			return fmt.Errorf("tlscache: %v is all zero; want %d random bytes", s, SecretSize)
-		}
-		if known := next.find(s.ID); known != nil {
-			if known.secret != s {
-				return fmt.Errorf("tlscache: two secrets have the id %d; want an id for each", s.ID)
-			}
-			continue // listed twice: a rotation that names the active one among the accepted
-		}
-		derived := old.find(s.ID)
-		if derived == nil {
-			var err error
-			if derived, err = deriveKeys(s); err != nil {
-				return fmt.Errorf("tlscache: cannot derive keys from %v: %w", s, err)
-			}
-		} else if derived.secret != s {
-			return fmt.Errorf("tlscache: the id %d was another secret's; want a new id", s.ID)
-		}
-		next.all = append(next.all, derived)
+	secrets := []sealing.Secret{sealing.Secret(active)}
+	for _, s := range accepted {
+		secrets = append(secrets, sealing.Secret(s))
 	}
-	next.active = next.all[0]
-	next.retire(old, k.clock.Read().Order)
+	next, err := k.keys().Replaced(secrets, k.clock.Read().Order, markLife)
+	if err != nil {
+		return err
+	}
 	k.set.Store(next)
 	k.publishers.each((*Server).secretsChanged)
 	return nil
 }
 
-// retire notes which secrets are no longer in the set.
-func (s *keySet) retire(old *keySet, now int64) {
-	if old == nil {
-		return
-	}
-	for _, k := range old.all {
-		if s.find(k.id) == nil {
-			s.retired = append(s.retired, retired{k.id, k.namer, now})
-		}
-	}
-	for _, r := range old.retired {
-		if s.find(r.id) == nil && now-r.at < int64(markLife) {
-			s.retired = append(s.retired, r)
-		}
-	}
-	if len(s.retired) > maxRetired {
-		s.retired = s.retired[:maxRetired:maxRetired]
-	}
-}
-
-// A naming is a way to name watermarks in a Store, and the keys to seal those with.
-type naming struct {
-	namer
-	keys *keys
-}
-
-// namings returns those of all secrets of which sessions may be resumed.
-func (s *keySet) namings() []naming {
-	all := make([]naming, 0, len(s.all)+len(s.retired))
-	for _, k := range s.all {
-		all = append(all, naming{k.namer, k})
-	}
-	for _, r := range s.retired {
-		all = append(all, naming{r.namer, s.active}) // nothing is left to seal with
-	}
-	return all
-}
+// keys returns all keys of this moment.
+func (k *Keyring) keys() *sealing.Set { return k.set.Load() }
 
 // active returns the keys that seal.
-func (k *Keyring) active() *keys { return k.set.Load().active }
+func (k *Keyring) active() *sealing.Keys { return k.keys().Active }
 
 // find returns the keys of an id, or nil: not ours, or no longer.
-func (k *Keyring) find(id uint32) *keys { return k.set.Load().find(id) }
-
-func (s *keySet) find(id uint32) *keys {
-	if s == nil {
-		return nil
-	}
-	// A handful at most, so a list is the quicker map.
-	i := slices.IndexFunc(s.all, func(k *keys) bool { return k.id == id })
-	if i < 0 {
-		return nil
-	}
-	return s.all[i]
-}
+func (k *Keyring) find(id uint32) *sealing.Keys { return k.keys().Find(id) }

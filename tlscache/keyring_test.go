@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 func secret(id uint32) Secret {
@@ -51,10 +52,11 @@ func TestKeyringRefusesAmbiguousAndEmptySecrets(t *testing.T) {
 		})
 	}
 	k := ring(t, secret(1))
+	before := k.keys()
 	if err := k.Replace(other); err == nil {
 		t.Error("Replace gave a known id to another secret")
 	}
-	if k.active().secret != secret(1) {
+	if k.keys() != before {
 		t.Error("a Replace that failed changed the keyring")
 	}
 	if _, err := NewKeyring(secret(1), secret(2), secret(1)); err != nil {
@@ -65,31 +67,31 @@ func TestKeyringRefusesAmbiguousAndEmptySecrets(t *testing.T) {
 func TestRotationKeepsWhatWasSealedWhileItsSecretIsAccepted(t *testing.T) {
 	k := ring(t, secret(1), secret(2)) // 2 is preloaded
 	next := ring(t, secret(2), secret(1))
-	sealed, err := next.active().sealAs(sealRecord, []byte("salt"), nil, []byte("by the first to rotate"))
+	sealed, err := next.active().Seal(sealing.KindRecord, []byte("salt"), nil, []byte("by the first to rotate"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.openAs(sealRecord, []byte("salt"), nil, sealed); err != nil {
+	if _, err := k.keys().Open(sealing.KindRecord, []byte("salt"), nil, sealed); err != nil {
 		t.Errorf("a process that has not rotated yet: %v; want the preloaded secret to open", err)
 	}
-	old, err := k.active().sealAs(sealRecord, []byte("salt"), nil, []byte("x"))
+	old, err := k.active().Seal(sealing.KindRecord, []byte("salt"), nil, []byte("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := k.Replace(secret(2), secret(1), secret(3)); err != nil {
 		t.Fatal(err)
 	}
-	if got := k.active().id; got != 2 {
+	if got := k.active().ID; got != 2 {
 		t.Errorf("active is %d after Replace; want 2", got)
 	}
-	if _, err := k.openAs(sealRecord, []byte("salt"), nil, old); err != nil {
+	if _, err := k.keys().Open(sealing.KindRecord, []byte("salt"), nil, old); err != nil {
 		t.Errorf("sealed before the rotation: %v; want it to open", err)
 	}
 	if err := k.Replace(secret(3), secret(2)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.openAs(sealRecord, []byte("salt"), nil, old); !errors.Is(err, errUnknownKey) {
-		t.Errorf("sealed under a secret that is gone: %v; want %v", err, errUnknownKey)
+	if _, err := k.keys().Open(sealing.KindRecord, []byte("salt"), nil, old); !errors.Is(err, sealing.ErrUnknownKey) {
+		t.Errorf("sealed under a secret that is gone: %v; want %v", err, sealing.ErrUnknownKey)
 	}
 }
 
@@ -105,12 +107,12 @@ func TestRotationUnderLoadLosesNothing(t *testing.T) {
 					return
 				default:
 				}
-				sealed, err := k.active().sealAs(sealRecord, nil, nil, []byte("x"))
+				sealed, err := k.active().Seal(sealing.KindRecord, nil, nil, []byte("x"))
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if _, err := k.openAs(sealRecord, nil, nil, sealed); err != nil {
+				if _, err := k.keys().Open(sealing.KindRecord, nil, nil, sealed); err != nil {
 					t.Errorf("sealed and opened during rotations: %v", err)
 					return
 				}
@@ -154,30 +156,6 @@ func TestSecretsPrintAsTheirIDAlone(t *testing.T) {
 	}
 	if !strings.Contains(out, "secret 7") {
 		t.Errorf("the id does not appear in %s", out)
-	}
-}
-
-func TestDerivedKeysDifferByPurposeAndSecret(t *testing.T) {
-	one, two := ring(t, secret(1)).active(), ring(t, secret(2)).active()
-	if bytes.Equal(one.seal, one.export) || bytes.Equal(one.seal, two.seal) {
-		t.Error("two derived keys are equal")
-	}
-	names := map[name]string{}
-	for what, n := range map[string]name{
-		"a":          one.name("principal", []byte("a")),
-		"kind":       one.name("server", []byte("a")),
-		"secret":     two.name("principal", []byte("a")),
-		"two fields": one.name("principal", []byte("a"), nil),
-		"boundaries": one.name("principal", []byte("ab"), []byte("c")),
-		"moved":      one.name("principal", []byte("a"), []byte("bc")),
-	} {
-		if other, ok := names[n]; ok {
-			t.Errorf("the names %q and %q are equal", what, other)
-		}
-		names[n] = what
-	}
-	if one.name("principal", []byte("a")) != ring(t, secret(1)).active().name("principal", []byte("a")) {
-		t.Error("two processes with one secret name a thing differently")
 	}
 }
 

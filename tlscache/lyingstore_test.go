@@ -34,7 +34,7 @@ func TestLocalStoresThatAnswerWithAnotherSessionAreNotBelieved(t *testing.T) {
 		w := newWorld(t, ServerConfig{Store: store, SingleUse: single})
 		m := capture(t, w, w.client(tls.VersionTLS13))
 		one, two := w.wrapped(m), w.wrapped(m) // of one scope and server name
-		h, k, err := w.keyring.openHandle(two)
+		h, k, err := w.keyring.keys().OpenHandle(two)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestLocalStoresThatAnswerWithAnotherSessionAreNotBelieved(t *testing.T) {
 		}
 		for what, lie := range map[string]session.Item{
 			"another handle's": other, "none": {}, "bytes alone": {Bytes: []byte("x")},
-			"a nil record": {Live: (*record)(nil)}, "another type's": {Live: 1},
+			"a nil record": {Live: (*liveRecord)(nil)}, "another type's": {Live: 1},
 		} {
 			store.lie = &lie
 			w.wantMiss(what, one, m, MissMalformed)

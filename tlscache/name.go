@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // normalName returns the one form in which host names are compared: a client's tickets lie under it, FlushHost
@@ -106,20 +108,20 @@ const nameSlots = 64
 type nameCache [nameSlots]atomic.Pointer[namedServer]
 
 type namedServer struct {
-	keys   *keys
+	keys   *sealing.Keys
 	server string
-	name   name
+	name   sealing.Name
 }
 
 var nameSeed = maphash.MakeSeed()
 
 // serverName returns the name, under some keys, of a server name that is normal.
-func (s *Server) serverName(k *keys, server string) name {
+func (s *Server) serverName(k *sealing.Keys, server string) sealing.Name {
 	slot := &s.names[maphash.String(nameSeed, server)%nameSlots]
 	if n := slot.Load(); n != nil && n.keys == k && n.server == server {
 		return n.name
 	}
-	n := &namedServer{keys: k, server: strings.Clone(server), name: k.name(ofServerName, []byte(server))}
+	n := &namedServer{keys: k, server: strings.Clone(server), name: k.Name(sealing.OfServerName, []byte(server))}
 	slot.Store(n)
 	return n.name
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // ticketVersion is the first byte of an encoded ticket. Version 1 had no end of the family.
@@ -33,9 +34,9 @@ func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
 	b = append(b, ticketVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(t.until.Wall/int64(time.Millisecond)))
 	b = binary.BigEndian.AppendUint64(b, uint64(t.end.Wall/int64(time.Millisecond)))
-	b = appendField(b, []byte(key))
-	b = appendField(b, t.label)
-	return appendField(b, state), nil
+	b = sealing.AppendField(b, []byte(key))
+	b = sealing.AppendField(b, t.label)
+	return sealing.AppendField(b, state), nil
 }
 
 // decodeTicket is the reverse, but for a key in the normal form of another version. It does not look at the
@@ -47,11 +48,11 @@ func decodeTicket(b []byte) (key string, t ticket, err error) {
 	}
 	state, err := tls.ParseSessionState(fields[2])
 	if err != nil {
-		return "", ticket{}, errMalformed
+		return "", ticket{}, sealing.ErrMalformed
 	}
 	f, ok := decodeFacts(fields[2])
 	if !ok {
-		return "", ticket{}, errMalformed
+		return "", ticket{}, sealing.ErrMalformed
 	}
 	f.secret = append([]byte(nil), f.secret...)
 	t.label, t.state, t.facts = fields[1], state, f
@@ -71,7 +72,7 @@ func keyOfTicket(b []byte) (string, error) {
 func cutTicket(b []byte) (t ticket, fields [3][]byte, err error) {
 	const before, head = 1 + 8, 1 + 8 + 8
 	if len(b) < head || b[0] != ticketVersion && b[0] != 1 {
-		return ticket{}, fields, errMalformed
+		return ticket{}, fields, sealing.ErrMalformed
 	}
 	t.until, t.end = wallOf(b[1:]), wallOf(b[before:])
 	rest := b[head:]
@@ -81,11 +82,11 @@ func cutTicket(b []byte) (t ticket, fields [3][]byte, err error) {
 	for i := range fields {
 		var ok bool
 		if fields[i], rest, ok = cutField(rest); !ok {
-			return ticket{}, fields, errMalformed
+			return ticket{}, fields, sealing.ErrMalformed
 		}
 	}
 	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 || t.end.Wall < t.until.Wall {
-		return ticket{}, fields, errMalformed
+		return ticket{}, fields, sealing.ErrMalformed
 	}
 	return t, fields, nil
 }

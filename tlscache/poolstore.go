@@ -16,6 +16,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // DefaultClientBudget is the default of ClientConfig.Budget.
@@ -89,8 +90,8 @@ func newStorePool(cfg ClientConfig, clock *clock.Clock, families *families) (*st
 
 // partial returns the partial key in the Store. It says nothing about scope and name; and
 // releases of Go that may not understand each other do not meet.
-func (p *storePool) partial(k *keys, key string) string {
-	n := k.name("client ticket", []byte(goRelease()), []byte(key))
+func (p *storePool) partial(k *sealing.Keys, key string) string {
+	n := k.Name("client ticket", []byte(goRelease()), []byte(key))
 	return string(n[:])
 }
 
@@ -127,7 +128,7 @@ func (p *storePool) find(key string, now clock.Stamp, may bool, get func(context
 	}
 	b := guard.Grant(p.budget)
 	defer b.End()
-	for _, k := range p.keyring.set.Load().all {
+	for _, k := range p.keyring.keys().All {
 		partial := p.partial(k, key)
 		for range p.perKey + 1 { // and the mirror: all of them may be over
 			entry, err := guard.Start(b, p.guard, may, func(ctx context.Context) (session.Entry, error) {
@@ -149,7 +150,7 @@ func (p *storePool) find(key string, now clock.Stamp, may bool, get func(context
 				if p.hand(key, t) {
 					return t, 0
 				}
-				err = errMalformed
+				err = sealing.ErrMalformed
 			}
 			// It may be the last one and still be there, to be found again and again; and a clock that is set back
 			// must not bring it back.
@@ -186,13 +187,13 @@ func (p *storePool) open(e session.Entry, key string) (*storeTicket, error) {
 		return nil, err
 	}
 	if found != key {
-		return nil, errMalformed
+		return nil, sealing.ErrMalformed
 	}
 	return &storeTicket{t, e.Key.ID}, nil
 }
 
 func (p *storePool) unseal(e session.Entry) ([]byte, error) {
-	return p.keyring.openAs(sealTicket, []byte(e.Key.Partial), boundSlot(e.Key), e.Session)
+	return p.keyring.keys().Open(sealing.KindTicket, []byte(e.Key.Partial), boundSlot(e.Key), e.Session)
 }
 
 // hand notes that a ticket is handed out. In SingleUse mode it reports whether this process has
@@ -206,7 +207,7 @@ func (p *storePool) hand(key string, t *storeTicket) bool {
 
 // boundSlot is what a sealed ticket is bound to: its place in the Store.
 func boundSlot(key session.Key) []byte {
-	sum := sha256.Sum256(appendField(appendField(nil, []byte(key.Partial)), []byte(key.ID)))
+	sum := sha256.Sum256(sealing.AppendField(sealing.AppendField(nil, []byte(key.Partial)), []byte(key.ID)))
 	return sum[:]
 }
 
@@ -281,7 +282,7 @@ func (p *storePool) update(b *guard.Budget, key, slot string, t *ticket) session
 	if err != nil {
 		return place
 	}
-	sealed, err := k.sealAs(sealTicket, []byte(place.Partial), boundSlot(place), plain)
+	sealed, err := k.Seal(sealing.KindTicket, []byte(place.Partial), boundSlot(place), plain)
 	if err != nil {
 		return place
 	}
@@ -316,7 +317,7 @@ func (p *storePool) strike(key string) {
 	// Store repeats itself, and that is no second strike.
 	var spared []session.Key
 	again := false
-	for _, k := range p.keyring.set.Load().all { // as find looks
+	for _, k := range p.keyring.keys().All { // as find looks
 		for _, place := range p.places(b, p.partial(k, key)) {
 			m := p.mark(key, place.ID)
 			if m.handed.Load() {
@@ -362,7 +363,7 @@ func (p *storePool) drop(key string) {
 			continue
 		}
 		p.marks.Delete(place)
-		for _, k := range p.keyring.set.Load().all {
+		for _, k := range p.keyring.keys().All {
 			p.delete(b, session.Key{Partial: p.partial(k, key), ID: place.ID})
 		}
 	}

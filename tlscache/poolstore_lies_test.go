@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A lyingStore answers what it was not asked for. It keeps all that it was ever given, by
@@ -203,7 +204,7 @@ func TestATicketSealedForAnotherKeyIsAMiss(t *testing.T) {
 	}
 	k := p.keyring.active()
 	place := session.Key{Partial: p.partial(k, key), ID: slotName(0)}
-	sealed, err := k.sealAs(sealTicket, []byte(place.Partial), boundSlot(place), plain)
+	sealed, err := k.Seal(sealing.KindTicket, []byte(place.Partial), boundSlot(place), plain)
 	if err != nil {
 		t.Fatal(err)
 	}

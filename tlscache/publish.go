@@ -11,6 +11,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 const (
@@ -45,14 +46,14 @@ type publisher struct {
 // A publication is a watermark that a publisher keeps in its Store. Only a pass changes it.
 type publication struct {
 	watermark
-	at  int64   // when it was written last, by the clock's order
-	set *keySet // under whose names; nil: the Store may not have it
+	at  int64        // when it was written last, by the clock's order
+	set *sealing.Set // under whose names; nil: the Store may not have it
 
 	restored bool // the Store had it, and did not tell of it
 }
 
 // publish adds a watermark, which has been written under the names of a set; nil: it has not.
-func (s *Server) publish(w watermark, set *keySet) { s.add(&publication{watermark: w, set: set}) }
+func (s *Server) publish(w watermark, set *sealing.Set) { s.add(&publication{watermark: w, set: set}) }
 
 // restore writes a watermark again if this process knows it, or a higher one than a Store told: the Store has lost
 // it, and the process that set it may be gone.
@@ -140,8 +141,8 @@ func (s *Server) pass() {
 	p.mu.Unlock()
 
 	failed := false
-	set := s.keyring.set.Load()
-	names := set.namings()
+	set := s.keyring.keys()
+	names := set.Namings()
 	for calls := 0; calls < publishCalls && !failed; calls += len(names) {
 		pub := p.due(s.keyring.clock.Read().Order, set)
 		if pub == nil {
@@ -167,7 +168,7 @@ func (s *Server) pass() {
 		p.mu.timer, p.mu.urgent, p.mu.queue = nil, nil, nil
 	case failed:
 		p.mu.timer.Reset(longPause)
-	case p.mu.again || len(p.mu.urgent) > 0 || p.mu.queue[0].set != s.keyring.set.Load():
+	case p.mu.again || len(p.mu.urgent) > 0 || p.mu.queue[0].set != s.keyring.keys():
 		p.mu.timer.Reset(publishPause)
 	default:
 		in := p.mu.queue[0].at + int64(lookAgain) - s.keyring.clock.Read().Order
@@ -176,7 +177,7 @@ func (s *Server) pass() {
 }
 
 // due takes the first publication that is due out of its queue.
-func (p *publisher) due(now int64, set *keySet) *publication {
+func (p *publisher) due(now int64, set *sealing.Set) *publication {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.closed {
@@ -198,7 +199,7 @@ func (p *publisher) due(now int64, set *keySet) *publication {
 }
 
 // done puts a publication back, or forgets it if nothing is left of its life.
-func (p *publisher) done(pub *publication, set *keySet, at int64, left time.Duration) {
+func (p *publisher) done(pub *publication, set *sealing.Set, at int64, left time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pub.at, pub.set = at, set
@@ -215,12 +216,12 @@ func (p *publisher) done(pub *publication, set *keySet, at int64, left time.Dura
 //
 // A watermark that cannot be read is sealed under a secret that this process lacks. Once it stands over one of ours it is
 // no lower, for its process could not read that either.
-func (s *Server) renew(pub *publication, names []naming, left time.Duration) error {
+func (s *Server) renew(pub *publication, names []sealing.Naming, left time.Duration) error {
 	lost := pub.restored // unless it is found now under one of its names
 	for _, under := range names {
-		n := pub.name(under.namer)
+		n := pub.name(under.Namer)
 		there, err := guard.Do(unhurried, s.guard, guard.MayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
-		unreadable := errors.Is(err, errMalformed)
+		unreadable := errors.Is(err, sealing.ErrMalformed)
 		switch {
 		case err != nil && !unreadable:
 			return err
@@ -246,8 +247,8 @@ func (s *Server) renew(pub *publication, names []naming, left time.Duration) err
 }
 
 // has reports whether the watermark has been written under a name.
-func (pub *publication) has(under naming) bool {
-	return pub.set != nil && slices.ContainsFunc(pub.set.namings(), func(n naming) bool { return n.namer == under.namer })
+func (pub *publication) has(under sealing.Naming) bool {
+	return pub.set != nil && slices.ContainsFunc(pub.set.Namings(), func(n sealing.Naming) bool { return n.Namer == under.Namer })
 }
 
 // close ends the passes.

@@ -126,7 +126,7 @@ func TestWatermarksThatTheStoreLosesAreWrittenAgain(t *testing.T) {
 		if err := other.RevokeAll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := small.Delete(t.Context(), watermarkKey(w.keyring.active().everything)); err != nil {
+		if err := small.Delete(t.Context(), watermarkKey(w.keyring.active().Everything)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(lookAgain + time.Second)
@@ -209,7 +209,7 @@ func TestTheNextServerWithAKeyringKeepsItsWatermarksInTheStore(t *testing.T) {
 				}
 				former.Close()
 				defer next.Close()
-				if err := small.Delete(t.Context(), watermarkKey(w.keyring.active().everything)); err != nil {
+				if err := small.Delete(t.Context(), watermarkKey(w.keyring.active().Everything)); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(lookAgain + time.Second)

@@ -148,7 +148,7 @@ func TestSealedTicketsResumeOnlyWhileTheStoreAnswers(t *testing.T) {
 		t.Errorf("stats: %+v; want 1 sealed and 1 fallback ticket, each found once, and none stored", st)
 	}
 	m.cs.HandshakeComplete = true // as of QUIC, whose tickets come after the client's Finished
-	if _, _, err := k.openHandle(w.wrapped(m)); err != nil {
+	if _, _, err := k.keys().OpenHandle(w.wrapped(m)); err != nil {
 		t.Errorf("the ticket of a finished handshake is no handle: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // RevokePrincipal ends the sessions of a principal, as ServerConfig.Principal names it: the stored ones,
@@ -28,13 +29,13 @@ func (s *Server) RevokePrincipal(ctx context.Context, principal string) error {
 		return errors.New("tlscache: RevokePrincipal of an empty principal; RevokeAll ends all sessions")
 	}
 	id := identify(principal)
-	return s.revoke(ctx, watermark{ofPrincipal, string(id[:])})
+	return s.revoke(ctx, watermark{sealing.OfPrincipal, string(id[:])})
 }
 
 // RevokeServerName ends the sessions that were established under a server name, in the manner of
 // RevokePrincipal. It may be spelled as for Client.FlushHost. An empty name stands for clients that sent none.
 func (s *Server) RevokeServerName(ctx context.Context, serverName string) error {
-	return s.revoke(ctx, watermark{ofServerName, normalName(serverName)})
+	return s.revoke(ctx, watermark{sealing.OfServerName, normalName(serverName)})
 }
 
 // RevokeAll ends all sessions, in the manner of RevokePrincipal.
@@ -50,7 +51,7 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 	}
 	marks := s.keyring.marks
 	marks.raise(w, s.keyring.clock.Stamp())
-	set := s.keyring.set.Load()
+	set := s.keyring.keys()
 	swept, err := s.tell(ctx, w, set)
 	if err != nil {
 		set = nil
@@ -72,7 +73,7 @@ const maxRevoking = 256
 
 // tell writes a watermark to the Store and frees the sessions that it covers. It returns when ctx is done, though
 // the Store may ignore that.
-func (s *Server) tell(ctx context.Context, w watermark, set *keySet) (swept []name, err error) {
+func (s *Server) tell(ctx context.Context, w watermark, set *sealing.Set) (swept []sealing.Name, err error) {
 	if s.local != nil {
 		return s.sweep(ctx, w), nil // in memory: it blocks on nothing
 	}
@@ -81,7 +82,7 @@ func (s *Server) tell(ctx context.Context, w watermark, set *keySet) (swept []na
 		return nil, fmt.Errorf("tlscache: the store has %d revocations to answer; this one was not written", maxRevoking)
 	}
 	type answer struct {
-		swept []name
+		swept []sealing.Name
 		err   error
 	}
 	answers := make(chan answer, 1) // a late answer finds a place, so its goroutine ends
@@ -105,22 +106,22 @@ func (s *Server) tell(ctx context.Context, w watermark, set *keySet) (swept []na
 }
 
 // writeAll writes a watermark to the Store under each of its names, where other processes look it up.
-func (s *Server) writeAll(ctx context.Context, w watermark, set *keySet) error {
+func (s *Server) writeAll(ctx context.Context, w watermark, set *sealing.Set) error {
 	var errs []error
-	for _, under := range set.namings() {
+	for _, under := range set.Namings() {
 		// Another process, whose clock is ahead, may have set a higher one. If the Store does not tell, it is written
 		// in any case.
-		there, err := guard.Do(unhurried, s.guard, guard.MayProbe, func(context.Context) (told, error) { return s.lookupWatermark(ctx, w.name(under.namer)) })
-		t := s.keyring.marks.writeOver(w, there, errors.Is(err, errMalformed))
+		there, err := guard.Do(unhurried, s.guard, guard.MayProbe, func(context.Context) (told, error) { return s.lookupWatermark(ctx, w.name(under.Namer)) })
+		t := s.keyring.marks.writeOver(w, there, errors.Is(err, sealing.ErrMalformed))
 		errs = append(errs, guard.Protect(func() error { return s.write(ctx, w, under, t, session.MaxTTL) }))
 	}
 	return errors.Join(errs...)
 }
 
 // write writes a watermark to the Store under one name.
-func (s *Server) write(ctx context.Context, w watermark, under naming, t told, ttl time.Duration) error {
-	n := w.name(under.namer)
-	sealed, err := t.seal(under.keys, n)
+func (s *Server) write(ctx context.Context, w watermark, under sealing.Naming, t told, ttl time.Duration) error {
+	n := w.name(under.Namer)
+	sealed, err := t.seal(under.Keys, n)
 	if err != nil {
 		return err
 	}
@@ -134,20 +135,20 @@ func (s *Server) write(ctx context.Context, w watermark, under naming, t told, t
 // sweep gives back the memory of revoked sessions at once where the Store can find them. The
 // watermark has ended them already, so nothing depends on it. It returns the names by which handles
 // know the principal.
-func (s *Server) sweep(ctx context.Context, w watermark) (principals []name) {
+func (s *Server) sweep(ctx context.Context, w watermark) (principals []sealing.Name) {
 	indexed, ok := s.store.(session.Indexed)
 	if !ok {
 		return nil
 	}
 	var partials []string
-	for _, k := range s.keyring.set.Load().all {
-		switch n := w.name(k.namer); w.kind {
-		case ofPrincipal:
+	for _, k := range s.keyring.keys().All {
+		switch n := w.name(k.Namer); w.kind {
+		case sealing.OfPrincipal:
 			partials = append(partials, string(n[:]))
 			principals = append(principals, n)
-		case ofServerName:
+		case sealing.OfServerName:
 			for slice := range anonymousSlices {
-				partials = append(partials, anonymousPartial(n.tag(), byte(slice)))
+				partials = append(partials, anonymousPartial(n.Tag(), byte(slice)))
 			}
 		}
 	}

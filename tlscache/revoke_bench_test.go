@@ -8,6 +8,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // BenchmarkRevokePrincipal shows that a revocation costs the same however many there were before: of principals that
@@ -42,7 +43,7 @@ func BenchmarkRevokePrincipal(b *testing.B) {
 						revoke("principal " + strconv.Itoa(i%distinct))
 					}
 					b.StopTimer()
-					if !s.keyring.marks.covers(&record{auth: clock.Stamp{Wall: 1, Order: 1}, principal: identify("principal 0")}) {
+					if !s.keyring.marks.covers(&sealing.Record{Auth: clock.Stamp{Wall: 1, Order: 1}, Principal: identify("principal 0")}) {
 						b.Fatal("the principal is not revoked")
 					}
 				})

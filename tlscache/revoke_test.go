@@ -13,6 +13,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // number returns the number of the promise with TLS_FULL set, as in make soak, and a smaller one else.
@@ -308,7 +309,7 @@ func TestWatermarksThatCannotBeReadAreAMiss(t *testing.T) {
 	m := capture(t, w, w.client(tls.VersionTLS13))
 	ticket := w.wrapped(m)
 	k := w.keyring.active()
-	if err := memory.Update(t.Context(), watermarkKey(k.everything), []byte("garbage"), DefaultTTL); err != nil {
+	if err := memory.Update(t.Context(), watermarkKey(k.Everything), []byte("garbage"), DefaultTTL); err != nil {
 		t.Fatal(err)
 	}
 	w.wantMiss("unreadable watermark", ticket, m, MissMalformed)
@@ -367,7 +368,7 @@ func TestRevocationReturnsWhenItsContextIsDone(t *testing.T) {
 			if took := time.Since(begin); took != 200*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: %v after %v; want %v after 200ms", name, err, took, context.DeadlineExceeded)
 			}
-			if !s.keyring.marks.covers(&record{auth: clock.Stamp{Wall: 1, Order: 1}, server: "host.example", principal: identify("somebody")}) {
+			if !s.keyring.marks.covers(&sealing.Record{Auth: clock.Stamp{Wall: 1, Order: 1}, Server: "host.example", Principal: identify("somebody")}) {
 				t.Errorf("%s: this process does not heed it", name)
 			}
 		}

@@ -73,7 +73,7 @@ func TestWatermarksThatTheStoreLosesStayKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.wantMiss("revoked elsewhere", ticket, m, MissRevoked)
-	if err := memory.Delete(t.Context(), watermarkKey(w.keyring.active().everything)); err != nil {
+	if err := memory.Delete(t.Context(), watermarkKey(w.keyring.active().Everything)); err != nil {
 		t.Fatal(err)
 	}
 	w.wantMiss("revoked elsewhere, and the Store lost it", ticket, m, MissRevoked)

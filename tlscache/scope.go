@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"sync/atomic"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A scope is the trust configuration that a session belongs to. A session of one scope never
@@ -37,9 +39,9 @@ func clientScope(named string, cfg *tls.Config) scope {
 
 func scopeOf(role, named string, cfg *tls.Config) scope {
 	b := make([]byte, 0, 256)
-	b = appendField(b, []byte("sessioncache scope v1"))
-	b = appendField(b, []byte(role))
-	b = appendField(b, []byte(named))
+	b = sealing.AppendField(b, []byte("sessioncache scope v1"))
+	b = sealing.AppendField(b, []byte(role))
+	b = sealing.AppendField(b, []byte(named))
 	b = binary.BigEndian.AppendUint32(b, uint32(cfg.ClientAuth))
 	b = binary.BigEndian.AppendUint16(b, orDefault(cfg.MinVersion, tls.VersionTLS12))
 	b = binary.BigEndian.AppendUint16(b, orDefault(cfg.MaxVersion, tls.VersionTLS13))
@@ -53,7 +55,7 @@ func scopeOf(role, named string, cfg *tls.Config) scope {
 	}
 	// Nothing is appended where there is none, so that these scopes are what they were in version 1.
 	for _, what := range presences(role, cfg) {
-		b = appendField(b, []byte(what))
+		b = sealing.AppendField(b, []byte(what))
 	}
 	s := scope{sum: sha256.Sum256(b)}
 	if named == "" {
@@ -124,16 +126,16 @@ type scoped struct {
 
 // A scopeTag is the tag of a scope under some keys. Those in use change once a day.
 type scopeTag struct {
-	keys *keys
-	tag  tag
+	keys *sealing.Keys
+	tag  sealing.Tag
 }
 
 // tag returns the tag of the scope.
-func (s *scoped) tag(k *keys) tag {
+func (s *scoped) tag(k *sealing.Keys) sealing.Tag {
 	if t := s.tags.Load(); t != nil && t.keys == k {
 		return t.tag
 	}
-	t := &scopeTag{keys: k, tag: k.name("scope", s.scope[:]).tag()}
+	t := &scopeTag{keys: k, tag: k.Name("scope", s.scope[:]).Tag()}
 	s.tags.Store(t)
 	return t.tag
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 const (
@@ -252,11 +253,11 @@ func PrincipalOf(cert *x509.Certificate) string {
 }
 
 // identify returns what stands for a principal in records: of one length.
-func identify(principal string) principalID { return sha256.Sum256([]byte(principal)) }
+func identify(principal string) sealing.PrincipalID { return sha256.Sum256([]byte(principal)) }
 
 // principal returns whose session a connection's is; known is false if the user's func panicked,
 // and such a session could not be revoked.
-func (s *Server) principal(cs tls.ConnectionState) (id principalID, known bool) {
+func (s *Server) principal(cs tls.ConnectionState) (id sealing.PrincipalID, known bool) {
 	var p string
 	if s.cfg.Principal != nil {
 		if err := guard.Protect(func() error { p = s.cfg.Principal(cs); return nil }); err != nil {

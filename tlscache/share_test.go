@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // recordIn returns the record of a session that a Memory has.
-func recordIn(t testing.TB, m *session.Memory) *record {
+func recordIn(t testing.TB, m *session.Memory) *sealing.Record {
 	t.Helper()
 	for e, err := range m.All(t.Context()) {
 		if err != nil {
@@ -24,7 +25,7 @@ func recordIn(t testing.TB, m *session.Memory) *record {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return item.Live.(*record)
+		return &item.Live.(*liveRecord).Record
 	}
 	t.Fatal("no session is stored")
 	return nil
@@ -79,10 +80,10 @@ func TestSharedCertificatesLeaveTheSessionAsItWas(t *testing.T) {
 		client := w.client(version, showing(w.ca.issueChain(t)()))
 		w.want("first visit", client, false)
 		r := recordIn(t, memory)
-		if got, err := r.state.Bytes(); err != nil || !bytes.Equal(got, wrapped) {
+		if got, err := r.State.Bytes(); err != nil || !bytes.Equal(got, wrapped) {
 			t.Errorf("the stored session's encoding differs from what crypto/tls wrapped (%v)", err)
 		}
-		h := heldBy(r.state)
+		h := heldBy(r.State)
 		if h == nil || len(*h.peers) != 2 || len(*h.chains) != 1 || len((*h.chains)[0]) != 3 || (*h.chains)[0][0] != (*h.peers)[0] {
 			t.Fatal("the stored session's certificates are not two of the client's, the first of them that of the chain of three")
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 func TestAThousandTLS12ResumptionsAreOneSession(t *testing.T) {
@@ -52,13 +53,13 @@ func TestReissuedHandlesHaveNothingInCommon(t *testing.T) {
 		t.Errorf("handles of %d and %d bytes; want one length", len(first), len(second))
 	}
 	same := 0
-	for i := handleHeader; i < len(first); i++ {
+	for i := sealing.HandleHeader; i < len(first); i++ {
 		if first[i] == second[i] {
 			same++
 		}
 	}
 	if same > 8 { // by chance, 1 in 256
-		t.Errorf("%d of %d bytes are the same", same, len(first)-handleHeader)
+		t.Errorf("%d of %d bytes are the same", same, len(first)-sealing.HandleHeader)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // crypto/tls asks about an empty ticket in every TLS 1.2 ClientHello without one.
@@ -51,33 +52,33 @@ func TestForgedTicketsNeverReachTheStore(t *testing.T) {
 	rand.Read(random)
 	random[0] = 99
 	huge := make([]byte, 1<<16-1)
-	huge[0] = formatRecord
+	huge[0] = sealing.FormatRecord
 	elsewhere := ring(t, secret(2))
 	for _, tt := range []struct {
 		name   string
 		ticket []byte
 		want   MissReason
 	}{
-		{"one byte", []byte{formatHandle}, MissMalformed},
+		{"one byte", []byte{sealing.FormatHandle}, MissMalformed},
 		{"random", random, MissMalformed},
 		{"huge", huge, MissMalformed},
 		{"unknown format", change(good, 0, 0x40), MissMalformed},
 		{"unknown key", change(good, 1, 1), MissUnknownKey},
-		{"of another keyring", handle{}.seal(elsewhere.active()), MissUnknownKey},
-		{"changed", change(good, handleHeader+14, 1), MissForged},
+		{"of another keyring", sealing.Handle{}.Seal(elsewhere.active()), MissUnknownKey},
+		{"changed", change(good, sealing.HandleHeader+14, 1), MissForged},
 		{"changed MAC", change(good, len(good)-1, 1), MissForged},
 		{"cut", good[:len(good)-1], MissMalformed},
 		{"longer", append(bytes.Clone(good), 0), MissMalformed},
-		{"expired", handle{expires: 1}.seal(k.active()), MissExpired},
-		{"at its auth age", handle{flags: flagAge, expires: 1}.seal(k.active()), MissAuthAge},
+		{"expired", sealing.Handle{Expires: 1}.Seal(k.active()), MissExpired},
+		{"at its auth age", sealing.Handle{Flags: sealing.FlagAge, Expires: 1}.Seal(k.active()), MissAuthAge},
 		{"dead", w.dead(MissRevoked), MissRevoked},
-		{"dead, of a newer version", handle{flags: flagDead, id: [nameSize]byte{200}}.seal(k.active()), MissGone},
+		{"dead, of a newer version", sealing.Handle{Flags: sealing.FlagDead, ID: [sealing.NameSize]byte{200}}.Seal(k.active()), MissGone},
 		{"fallback, changed", change(fallback, len(fallback)-1, 1), MissForged},
 		{"fallback, unknown key", change(fallback, ticketHeader+1, 1), MissUnknownKey},
 		{"fallback, unknown version", change(fallback, ticketHeader, 0x40), MissMalformed},
 		{"fallback, other scope", change(fallback, 1, 1), MissScope},
-		{"fallback, other server name", change(fallback, 1+tagSize, 1), MissServerName},
-		{"fallback, other id", change(fallback, 1+2*tagSize, 1), MissForged},
+		{"fallback, other server name", change(fallback, 1+sealing.TagSize, 1), MissServerName},
+		{"fallback, other id", change(fallback, 1+2*sealing.TagSize, 1), MissForged},
 		{"fallback, cut", fallback[:ticketHeader-1], MissMalformed},
 	} {
 		w.wantMiss(tt.name, tt.ticket, m, tt.want)
@@ -98,7 +99,7 @@ func TestRecordsThatDoNotOpenAreAMissAndStay(t *testing.T) {
 	m.cs.HandshakeComplete = true // as with QUIC: it is stored
 	one, two := w.wrapped(m), w.wrapped(m)
 	keyOf := func(ticket []byte) session.Key {
-		h, k, err := w.keyring.openHandle(ticket)
+		h, k, err := w.keyring.keys().OpenHandle(ticket)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,13 +155,13 @@ func TestLocalStoresThatPanicDoNoHarm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := k.name(ofServerName, []byte(host))
-		h := handle{scope: sc.tag(k), server: tag(n[:tagSize]), expires: 1 << 31}
+		n := k.Name(sealing.OfServerName, []byte(host))
+		h := sealing.Handle{Scope: sc.tag(k), Server: sealing.Tag(n[:sealing.TagSize]), Expires: 1 << 31}
 		if version == tls.VersionTLS13 {
-			h.flags = flagTLS13
+			h.Flags = sealing.FlagTLS13
 		}
 		client.ClientSessionCache.Put(host, nil)
-		state, err := w.open(host).UnwrapSession(h.seal(k), tls.ConnectionState{Version: version, ServerName: host})
+		state, err := w.open(host).UnwrapSession(h.Seal(k), tls.ConnectionState{Version: version, ServerName: host})
 		if state != nil || err != nil {
 			t.Errorf("UnwrapSession = %v, %v; want a miss", state, err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // DefaultMaxUnconfirmed is ServerConfig.MaxUnconfirmed unless the configuration says otherwise.
@@ -33,23 +34,23 @@ func (i *issue) confirmed() bool {
 // sealed record. Nil: it takes one after all, since a record that is used once must be taken from there.
 //
 // The Store is asked for its witness meanwhile. If it fails, the ticket is a fallback.
-func (i *issue) withoutPlace(k *keys, h handle, r *record) []byte {
+func (i *issue) withoutPlace(k *sealing.Keys, h sealing.Handle, r *sealing.Record) []byte {
 	s := i.s
-	if r.flags&flagSingle != 0 || s.cfg.NoFallback {
+	if r.Flags&sealing.FlagSingle != 0 || s.cfg.NoFallback {
 		return nil
 	}
 	b := guard.Grant(s.cfg.Budget / 2)
 	defer b.End()
 	now, err := s.attest(b, k, i.at.Wall)
-	if err == nil && r.witness.secret != k.id {
-		r.witness, err = s.sameWitness(b, r.witness, now)
+	if err == nil && r.Witness.Secret != k.ID {
+		r.Witness, err = s.sameWitness(b, r.Witness, now)
 	}
 	if err != nil {
 		return i.fallback(k, h, r, missOf(err))
 	}
-	r.flags |= flagVouched
-	t, err := sealTicketRecord(r, k, h.scope, h.server, h.id)
-	r.flags &^= flagVouched
+	r.Flags |= sealing.FlagVouched
+	t, err := sealTicketRecord(r, k, h.Scope, h.Server, h.ID)
+	r.Flags &^= sealing.FlagVouched
 	if err != nil || len(t) > maxTicket {
 		return nil
 	}
@@ -86,7 +87,7 @@ func (u *unconfirmed) add(key session.Key, limit int) (oldest session.Key, full 
 type successions [1024]atomic.Uint64 // the id's first seven bytes, and the count
 
 // next counts another successor of a session and returns how many there are, at most 255.
-func (s *successions) next(id [nameSize]byte) uint64 {
+func (s *successions) next(id [sealing.NameSize]byte) uint64 {
 	place := &s[binary.BigEndian.Uint16(id[8:])%uint16(len(s))]
 	who := binary.BigEndian.Uint64(id[:]) &^ 0xff
 	for {

@@ -9,6 +9,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // unwrap is the UnwrapSession of a connection: it returns the session of a ticket, or nil, which makes the
@@ -47,9 +48,9 @@ type offer struct {
 	now    time.Time
 	at     clock.Stamp // the same
 	server string      // normalName
-	keys   *keys
-	name   name // of the server name under keys
-	single bool // the session is taken
+	keys   *sealing.Keys
+	name   sealing.Name // of the server name under keys
+	single bool         // the session is taken
 }
 
 // find returns the session of a ticket of ours.
@@ -62,11 +63,11 @@ func (c *connection) find(identity []byte, cs tls.ConnectionState) (state *tls.S
 		}
 	}()
 	o := offer{connection: c, cs: cs, now: time.Now(), at: c.s.keyring.clock.Read(), server: normalName(cs.ServerName)}
-	var r *record
+	var r *sealing.Record
 	switch {
 	case s.closed.Load():
 		return nil, MissMalformed // as unknown as the hook before finds it
-	case identity[0] == formatRecord:
+	case identity[0] == sealing.FormatRecord:
 		r, reason = o.fromTicket(identity)
 	default:
 		r, reason = o.fromHandle(identity)
@@ -74,7 +75,7 @@ func (c *connection) find(identity []byte, cs tls.ConnectionState) (state *tls.S
 	if reason != 0 {
 		return nil, reason
 	}
-	state = r.state // parsed for this connection alone
+	state = r.State // parsed for this connection alone
 	if s.local != nil {
 		state = privateState(state)
 	}
@@ -85,29 +86,29 @@ func (c *connection) find(identity []byte, cs tls.ConnectionState) (state *tls.S
 }
 
 // fromHandle returns the record that a handle names.
-func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
+func (o *offer) fromHandle(ticket []byte) (*sealing.Record, MissReason) {
 	s := o.s
-	h, k, err := s.keyring.openHandle(ticket)
+	h, k, err := s.keyring.keys().OpenHandle(ticket)
 	if err != nil {
 		return nil, missOf(err)
 	}
 	o.use(k)
 	switch {
-	case h.flags&flagDead != 0:
+	case h.Flags&sealing.FlagDead != 0:
 		return nil, deadReason(h)
-	case o.at.Wall >= int64(h.expires)*int64(time.Second):
-		if h.flags&flagAge != 0 {
+	case o.at.Wall >= int64(h.Expires)*int64(time.Second):
+		if h.Flags&sealing.FlagAge != 0 {
 			return nil, MissAuthAge
 		}
 		return nil, MissExpired
-	case o.unstable || h.scope != o.tag(k):
+	case o.unstable || h.Scope != o.tag(k):
 		return nil, MissScope
-	case h.server != o.name.tag():
+	case h.Server != o.name.Tag():
 		return nil, MissServerName
-	case (h.flags&flagTLS13 != 0) != (o.cs.Version >= tls.VersionTLS13):
+	case (h.Flags&sealing.FlagTLS13 != 0) != (o.cs.Version >= tls.VersionTLS13):
 		return nil, MissDeclined // crypto/tls would; so do not take it
 	}
-	o.single = h.flags&flagSingle != 0 || s.cfg.SingleUse
+	o.single = h.Flags&sealing.FlagSingle != 0 || s.cfg.SingleUse
 	r, reason := o.lookup(h)
 	if reason != 0 {
 		return nil, reason
@@ -120,12 +121,12 @@ func (o *offer) fromHandle(ticket []byte) (*record, MissReason) {
 }
 
 // use sets the keys that the ticket was sealed under.
-func (o *offer) use(k *keys) {
+func (o *offer) use(k *sealing.Keys) {
 	o.keys, o.name = k, o.s.serverName(k, o.server)
 }
 
 // lookup gets the record from the Store, and finds out whether it was revoked.
-func (o *offer) lookup(h handle) (*record, MissReason) {
+func (o *offer) lookup(h sealing.Handle) (*sealing.Record, MissReason) {
 	s := o.s
 	if s.local == nil {
 		return o.fetch(h)
@@ -152,7 +153,7 @@ func (o *offer) lookup(h handle) (*record, MissReason) {
 		}
 		return nil, MissRevoked
 	}
-	if !o.single && r.flags&flagTLS13 != 0 {
+	if !o.single && r.Flags&sealing.FlagTLS13 != 0 {
 		s.local.Demote(key) // its client gets a newer one now
 	}
 	return r, 0
@@ -160,31 +161,31 @@ func (o *offer) lookup(h handle) (*record, MissReason) {
 
 // recordOf returns the record that a Local Store has for a handle, or nil if that is another's. One without a live
 // form was dumped and stored again, here or elsewhere: it is opened as from any Store.
-func (o *offer) recordOf(item session.Item, h handle) *record {
-	r, ok := item.Live.(*record)
-	if item.Live == nil {
-		var err error
-		r, err = o.s.keyring.openRecord(item.Bytes, h.id, o.scope, o.server)
-		ok = err == nil
+func (o *offer) recordOf(item session.Item, h sealing.Handle) *sealing.Record {
+	var r *sealing.Record
+	if live, ok := item.Live.(*liveRecord); ok && live != nil {
+		r = &live.Record
+	} else if item.Live == nil {
+		r, _ = o.s.keyring.keys().OpenRecord(item.Bytes, h.ID, o.scope, o.server)
 	}
-	if !ok || r == nil || !r.isOf(h) || r.scope != o.scope || r.server != o.server {
+	if r == nil || !r.IsOf(h) || r.Scope != o.scope || r.Server != o.server {
 		return nil
 	}
 	return r
 }
 
 // marks returns the names of the watermarks that may cover the session of a handle.
-func (o *offer) marks(h handle) []name {
-	names := append(make([]name, 0, 3), o.keys.everything, o.name)
-	if h.flags&flagGroup != 0 {
-		names = append(names, h.group)
+func (o *offer) marks(h sealing.Handle) []sealing.Name {
+	names := append(make([]sealing.Name, 0, 3), o.keys.Everything, o.name)
+	if h.Flags&sealing.FlagGroup != 0 {
+		names = append(names, h.Group)
 	}
 	return names
 }
 
 // fetch is lookup in a Store that is not Local. The session and what might revoke it are asked for
 // at once: none can be trusted to answer soon.
-func (o *offer) fetch(h handle) (*record, MissReason) {
+func (o *offer) fetch(h sealing.Handle) (*sealing.Record, MissReason) {
 	s := o.s
 	b := guard.Grant(s.cfg.Budget / 2)
 	defer b.End()
@@ -203,8 +204,8 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 	if err = errors.Join(err, markErr); err != nil {
 		return nil, missOf(err)
 	}
-	r, err := s.keyring.openRecord(sealed, h.id, o.scope, o.server)
-	if err != nil || !r.isOf(h) {
+	r, err := s.keyring.keys().OpenRecord(sealed, h.ID, o.scope, o.server)
+	if err != nil || !r.IsOf(h) {
 		return nil, MissMalformed // left where it is: the fault may be ours
 	}
 	if s.revoked(r, marks, nil) {
@@ -214,7 +215,7 @@ func (o *offer) fetch(h handle) (*record, MissReason) {
 }
 
 // askWatermarks returns some watermarks in the Store, in the order of their names.
-func (s *Server) askWatermarks(b *guard.Budget, names []name) ([]told, error) {
+func (s *Server) askWatermarks(b *guard.Budget, names []sealing.Name) ([]told, error) {
 	var asked [3]guard.Call[told]
 	for i, n := range names {
 		asked[i] = guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (told, error) { return s.lookupWatermark(ctx, n) })
@@ -232,8 +233,8 @@ func (s *Server) askWatermarks(b *guard.Budget, names []name) ([]told, error) {
 // revoked reports whether a watermark covers a record: one that this process knows, or one of those
 // that the Store told of, which it knows from now on. What the Store has lost of those is written again, if it
 // told of all.
-func (s *Server) revoked(r *record, marks []told, err error) bool {
-	for i, w := range r.watermarks() {
+func (s *Server) revoked(r *sealing.Record, marks []told, err error) bool {
+	for i, w := range watermarksOf(r) {
 		if marks[i].at != 0 {
 			s.keyring.marks.adopt(w, marks[i])
 		}
@@ -245,13 +246,13 @@ func (s *Server) revoked(r *record, marks []told, err error) bool {
 }
 
 // refuse returns why a record may not be resumed now.
-func (o *offer) refuse(r *record) MissReason {
+func (o *offer) refuse(r *sealing.Record) MissReason {
 	switch {
-	case r.flags&flagBounded != 0 && r.auth.Since(o.at) >= o.s.cfg.MaxAuthAge:
+	case r.Flags&sealing.FlagBounded != 0 && r.Auth.Since(o.at) >= o.s.cfg.MaxAuthAge:
 		return MissAuthAge
-	case r.expires.Since(o.at) >= 0:
+	case r.Expires.Since(o.at) >= 0:
 		return MissExpired
-	case r.expires.Order == 0 && !o.credible(r):
+	case r.Expires.Order == 0 && !o.credible(r):
 		return MissExpired
 	}
 	return 0
@@ -259,9 +260,9 @@ func (o *offer) refuse(r *record) MissReason {
 
 // credible reports whether the times of a record that was sealed can be true. If not, a clock was
 // wrong, and it is not known what it is older than.
-func (o *offer) credible(r *record) bool {
-	left := -r.expires.Since(o.at)
-	return left <= o.s.cfg.TTL+clock.MaxSkew && o.s.keyring.clock.Believes(r.auth.Wall)
+func (o *offer) credible(r *sealing.Record) bool {
+	left := -r.Expires.Since(o.at)
+	return left <= o.s.cfg.TTL+clock.MaxSkew && o.s.keyring.clock.Believes(r.Auth.Wall)
 }
 
 // missOf returns the reason that an error stands for.
@@ -269,11 +270,11 @@ func missOf(err error) MissReason {
 	switch {
 	case errors.Is(err, guard.ErrTimeout):
 		return MissStoreTimeout
-	case errors.Is(err, errUnknownKey):
+	case errors.Is(err, sealing.ErrUnknownKey):
 		return MissUnknownKey
-	case errors.Is(err, errForged):
+	case errors.Is(err, sealing.ErrForged):
 		return MissForged
-	case errors.Is(err, errMalformed), errors.Is(err, errVersion):
+	case errors.Is(err, sealing.ErrMalformed), errors.Is(err, sealing.ErrVersion):
 		return MissMalformed
 	case errors.Is(err, session.ErrNotFound):
 		return MissGone

@@ -12,13 +12,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
-)
-
-// The kinds of things that watermarks revoke.
-const (
-	ofPrincipal  = "principal"
-	ofServerName = "server name"
-	ofEverything = "everything"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // watermarkPartial is the partial key of watermarks in a Store.
@@ -41,9 +35,9 @@ type watermark struct {
 	thing string // a principalID, a normalName, or nothing
 }
 
-var everything = watermark{kind: ofEverything}
+var everything = watermark{kind: sealing.OfEverything}
 
-func (w watermark) name(k namer) name { return k.name(w.kind, []byte(w.thing)) }
+func (w watermark) name(k sealing.Namer) sealing.Name { return k.Name(w.kind, []byte(w.thing)) }
 
 // watermarks are the revocations that this process knows, safe for concurrent use.
 type watermarks struct {
@@ -51,7 +45,7 @@ type watermarks struct {
 	limit int         // of how many there are: maxMarks, but for tests
 	some  atomic.Bool // whether any was ever set: until then none is looked for
 	of    *xsync.MapOf[watermark, *mark]
-	named *xsync.MapOf[name, *mark] // those whose sessions were swept out of a Store
+	named *xsync.MapOf[sealing.Name, *mark] // those whose sessions were swept out of a Store
 
 	folded atomic.Uint64 // how many are part of that of everything, since there were too many
 	mu     struct {
@@ -70,7 +64,7 @@ type mark struct {
 	// owner: watermarks, under mu.
 	raised       int64 // by the clock's order
 	older, newer *mark
-	names        []name // in named
+	names        []sealing.Name // in named
 }
 
 // markTimes are the times of a mark. Immutable.
@@ -88,11 +82,11 @@ type markTimes struct {
 }
 
 func newWatermarks(c *clock.Clock) *watermarks {
-	return &watermarks{clock: c, limit: maxMarks, of: xsync.NewMapOf[watermark, *mark](), named: xsync.NewMapOf[name, *mark]()}
+	return &watermarks{clock: c, limit: maxMarks, of: xsync.NewMapOf[watermark, *mark](), named: xsync.NewMapOf[sealing.Name, *mark]()}
 }
 
 // raise sets a watermark of this process unless it stands higher already, and lets names lead to it.
-func (w *watermarks) raise(of watermark, to clock.Stamp, names ...name) {
+func (w *watermarks) raise(of watermark, to clock.Stamp, names ...sealing.Name) {
 	w.change(of, names, func(t markTimes) markTimes {
 		if to.Order > t.own.Order {
 			t.own = to
@@ -150,7 +144,7 @@ func (w *watermarks) note(of watermark, f func(*markTimes)) {
 
 // change changes a mark, makes it the newest, and keeps the bounds. Its cost does not depend on how many
 // there are.
-func (w *watermarks) change(of watermark, names []name, f func(markTimes) markTimes) {
+func (w *watermarks) change(of watermark, names []sealing.Name, f func(markTimes) markTimes) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m, ok := w.of.Load(of)
@@ -244,12 +238,12 @@ func (w *watermarks) forgetLocked(m *mark) {
 }
 
 // covers reports whether a watermark revokes a record.
-func (w *watermarks) covers(r *record) bool {
+func (w *watermarks) covers(r *sealing.Record) bool {
 	if !w.some.Load() {
 		return false
 	}
-	for _, of := range r.watermarks() {
-		if m, ok := w.of.Load(of); ok && w.reaches(m, r.auth) {
+	for _, of := range watermarksOf(r) {
+		if m, ok := w.of.Load(of); ok && w.reaches(m, r.Auth) {
 			return true
 		}
 	}
@@ -298,16 +292,16 @@ func (w *watermarks) height(of watermark) int64 {
 	return max(at.told, w.clock.Corrected(at.own))
 }
 
-// watermarks returns what may revoke a record: of everything, its server name, and its principal.
-func (r *record) watermarks() []watermark {
-	of := append(make([]watermark, 0, 3), everything, watermark{ofServerName, r.server})
-	if r.principal != (principalID{}) {
-		of = append(of, watermark{ofPrincipal, string(r.principal[:])})
+// watermarksOf returns what may revoke a record: of everything, its server name, and its principal.
+func watermarksOf(r *sealing.Record) []watermark {
+	of := append(make([]watermark, 0, 3), everything, watermark{sealing.OfServerName, r.Server})
+	if r.Principal != (sealing.PrincipalID{}) {
+		of = append(of, watermark{sealing.OfPrincipal, string(r.Principal[:])})
 	}
 	return of
 }
 
-func watermarkKey(n name) session.Key {
+func watermarkKey(n sealing.Name) session.Key {
 	return session.Key{Partial: watermarkPartial, ID: string(n[:])}
 }
 
@@ -320,23 +314,23 @@ type told struct {
 // seal returns a watermark as a Store keeps it, bound to its name.
 //
 //	sealed{time(8) [from(8) to(8)]…}
-func (t told) seal(k *keys, n name) ([]byte, error) {
+func (t told) seal(k *sealing.Keys, n sealing.Name) ([]byte, error) {
 	b := binary.BigEndian.AppendUint64(nil, uint64(t.at))
 	for _, s := range t.wrong {
 		b = binary.BigEndian.AppendUint64(b, uint64(s.From))
 		b = binary.BigEndian.AppendUint64(b, uint64(s.To))
 	}
-	return k.sealAs(sealWatermark, n[:], nil, b)
+	return k.Seal(sealing.KindWatermark, n[:], nil, b)
 }
 
 // openTold is the reverse of seal.
-func (k *Keyring) openTold(sealed []byte, n name) (told, error) {
-	b, err := k.openAs(sealWatermark, n[:], nil, sealed)
+func (k *Keyring) openTold(sealed []byte, n sealing.Name) (told, error) {
+	b, err := k.keys().Open(sealing.KindWatermark, n[:], nil, sealed)
 	if err != nil {
 		return told{}, err
 	}
 	if len(b)%16 != 8 || len(b) > 8+16*clock.MaxSpans {
-		return told{}, errMalformed
+		return told{}, sealing.ErrMalformed
 	}
 	t := told{at: int64(binary.BigEndian.Uint64(b))}
 	for b = b[8:]; len(b) > 0; b = b[16:] {
@@ -347,7 +341,7 @@ func (k *Keyring) openTold(sealed []byte, n name) (told, error) {
 
 // lookupWatermark returns a watermark in the Store. One that cannot be read is an error, and what
 // it might cover a miss.
-func (s *Server) lookupWatermark(ctx context.Context, n name) (told, error) {
+func (s *Server) lookupWatermark(ctx context.Context, n sealing.Name) (told, error) {
 	sealed, err := s.store.Lookup(ctx, watermarkKey(n))
 	if errors.Is(err, session.ErrNotFound) {
 		return told{}, nil
@@ -357,22 +351,22 @@ func (s *Server) lookupWatermark(ctx context.Context, n name) (told, error) {
 	}
 	t, err := s.keyring.openTold(sealed, n)
 	if err != nil {
-		return told{}, errors.Join(errMalformed, err)
+		return told{}, errors.Join(sealing.ErrMalformed, err)
 	}
 	return t, nil
 }
 
 // absent returns why there is no session in the Store that a handle names: as far as the handle and
 // the watermarks tell, for sessions that were revoked are swept out, and those that expired are gone.
-func (o *offer) absent(h handle, marks []told) MissReason {
+func (o *offer) absent(h sealing.Handle, marks []told) MissReason {
 	// The handle tells when it expires, rounded up to a second, and so about when it was issued.
-	expires := (int64(h.expires) - 1) * int64(time.Second)
+	expires := (int64(h.Expires) - 1) * int64(time.Second)
 	switch {
 	case o.revokedSince(expires-int64(o.s.cfg.TTL), h, marks):
 		return MissRevoked
 	case o.at.Wall < expires:
 		return MissGone
-	case h.flags&flagAge != 0:
+	case h.Flags&sealing.FlagAge != 0:
 		return MissAuthAge
 	}
 	return MissExpired
@@ -380,7 +374,7 @@ func (o *offer) absent(h handle, marks []told) MissReason {
 
 // revokedSince reports whether a watermark that may cover the session of a handle stands higher than
 // a time by the wall clock.
-func (o *offer) revokedSince(issued int64, h handle, marks []told) bool {
+func (o *offer) revokedSince(issued int64, h sealing.Handle, marks []told) bool {
 	for _, t := range marks {
 		if t.at > issued {
 			return true
@@ -390,9 +384,9 @@ func (o *offer) revokedSince(issued int64, h handle, marks []told) bool {
 	if !w.some.Load() {
 		return false
 	}
-	if max(w.height(everything), w.height(watermark{ofServerName, o.server})) > issued {
+	if max(w.height(everything), w.height(watermark{sealing.OfServerName, o.server})) > issued {
 		return true
 	}
-	m, ok := w.named.Load(h.group)
-	return ok && h.flags&flagGroup != 0 && w.height(m.watermark) > issued
+	m, ok := w.named.Load(h.Group)
+	return ok && h.Flags&sealing.FlagGroup != 0 && w.height(m.watermark) > issued
 }

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // check walks the marks: list, maps and counts agree, and nothing is out of order.
@@ -94,19 +95,19 @@ func (p *plainMarks) raise(of watermark, now int64, limit int, f func(*plainMark
 }
 
 // covers compares with every revocation that there was.
-func (p plainMarks) covers(r *record) bool {
+func (p plainMarks) covers(r *sealing.Record) bool {
 	for i := range p {
 		of := p[i].of
-		if of.kind == ofServerName && of.thing != r.server || of.kind == ofPrincipal && of.thing != string(r.principal[:]) {
+		if of.kind == sealing.OfServerName && of.thing != r.Server || of.kind == sealing.OfPrincipal && of.thing != string(r.Principal[:]) {
 			continue
 		}
 		for _, wall := range p[i].told {
-			if r.auth.Wall <= wall {
+			if r.Auth.Wall <= wall {
 				return true
 			}
 		}
 		for _, s := range p[i].own {
-			if r.auth.Order != 0 && r.auth.Order <= s.Order || r.auth.Order == 0 && r.auth.Wall <= s.Wall {
+			if r.Auth.Order != 0 && r.Auth.Order <= s.Order || r.Auth.Order == 0 && r.Auth.Wall <= s.Wall {
 				return true
 			}
 		}
@@ -115,8 +116,8 @@ func (p plainMarks) covers(r *record) bool {
 }
 
 var modelThings = []watermark{
-	everything, {ofServerName, "a"}, {ofServerName, "b"},
-	{ofPrincipal, string(new(principalID{1})[:])}, {ofPrincipal, string(new(principalID{2})[:])}, {ofPrincipal, string(new(principalID{3})[:])},
+	everything, {sealing.OfServerName, "a"}, {sealing.OfServerName, "b"},
+	{sealing.OfPrincipal, string(new(sealing.PrincipalID{1})[:])}, {sealing.OfPrincipal, string(new(sealing.PrincipalID{2})[:])}, {sealing.OfPrincipal, string(new(sealing.PrincipalID{3})[:])},
 }
 
 // Whatever is revoked, told and forgotten in whatever order, a session is covered exactly if a plain list of
@@ -141,7 +142,7 @@ func TestWatermarksAnswerAsAPlainListDoes(t *testing.T) {
 			"revoke here": func(rt *rapid.T) {
 				of, to := thing.Draw(rt, "of"), moment(rt)
 				under := rapid.Byte().Draw(rt, "secret") % 3 // a name is of one thing
-				w.raise(of, to, name{byte(slices.Index(modelThings, of)), under})
+				w.raise(of, to, sealing.Name{byte(slices.Index(modelThings, of)), under})
 				ref.raise(of, now().Order, w.limit, func(m *plainMark) { m.own = append(m.own, to) })
 			},
 			"told by a Store": func(rt *rapid.T) {
@@ -164,11 +165,11 @@ func TestWatermarksAnswerAsAPlainListDoes(t *testing.T) {
 					if sealed {
 						auth.Order = 0
 					}
-					r := &record{auth: auth, server: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "server"),
-						principal: principalID{rapid.Byte().Draw(rt, "principal") % 5}}
+					r := &sealing.Record{Auth: auth, Server: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "server"),
+						Principal: sealing.PrincipalID{rapid.Byte().Draw(rt, "principal") % 5}}
 					if got, want := w.covers(r), ref.covers(r); got != want {
 						rt.Fatalf("covers(server %q, principal %d, auth %d before now, sealed %v) = %v; want %v",
-							r.server, r.principal[0], now().Wall-auth.Wall, sealed, got, want)
+							r.Server, r.Principal[0], now().Wall-auth.Wall, sealed, got, want)
 					}
 				}
 				for _, of := range modelThings {

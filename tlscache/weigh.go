@@ -13,22 +13,13 @@ import (
 	"net/url"
 	"reflect"
 	"unsafe"
-
-	"github.com/sessioncache/sessioncache/session"
 )
-
-// localItem returns a record as a Local Store keeps it: alive, with certificates that other sessions
-// have too held once, and weighed. The record must not be stored yet.
-func (s *Server) localItem(r *record, confirmed bool) session.Item {
-	shareCertificates(r.state)
-	return session.Item{Live: r, LiveBytes: r.liveBytes(), Confirmed: confirmed}
-}
 
 // liveBytes returns what a record keeps from the garbage collector, in bytes: itself, the session and
 // the session's certificates, each in full, also where other sessions share them. For those
 // could go, and leave this one to hold it.
-func (r *record) liveBytes() int {
-	return allocated(int(unsafe.Sizeof(*r))) + allocated(len(r.server)) + stateBytes(r.state)
+func (r *liveRecord) liveBytes() int {
+	return allocated(int(unsafe.Sizeof(*r))) + allocated(len(r.Server)) + stateBytes(r.State)
 }
 
 // stateBytes returns what a session keeps from the garbage collector.

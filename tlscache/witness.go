@@ -11,6 +11,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A witness is a note in a Store, one for each secret, that shows that the Store has lost nothing since the note was
@@ -19,17 +20,8 @@ import (
 // emptied since, or cuts lives short, has lost that too, and perhaps a watermark. The witness
 // that is written next has another id. No clock has a say in it.
 type witness struct {
-	id    witnessID
+	id    sealing.WitnessID
 	wrote int64 // when it was last written, by the wall
-}
-
-// A witnessID is random; the zero value stands for no witness.
-type witnessID [8]byte
-
-// A witnessRef is what a record names a witness by. The zero value names none.
-type witnessRef struct {
-	secret uint32
-	id     witnessID
 }
 
 const (
@@ -46,32 +38,32 @@ func newWitness() (w witness) {
 	return w
 }
 
-func (w witness) stands() bool { return w.id != witnessID{} }
+func (w witness) stands() bool { return w.id != sealing.WitnessID{} }
 
 // isDue reports whether a witness is to be written again. One from the future was stamped by a wrong clock.
 func (w witness) isDue(now int64) bool {
 	return now-w.wrote >= int64(witnessAge) || w.wrote > now+int64(clock.MaxSkew)
 }
 
-func witnessName(k *keys) name { return k.name(sealWitness) }
+func witnessName(k *sealing.Keys) sealing.Name { return k.Name(sealing.KindWitness) }
 
 // seal returns a witness as a Store keeps it, bound to its name.
 //
 //	sealed{id(8) wrote(8)}
-func (w witness) seal(k *keys, n name) ([]byte, error) {
-	return k.sealAs(sealWitness, n[:], nil, binary.BigEndian.AppendUint64(w.id[:], uint64(w.wrote)))
+func (w witness) seal(k *sealing.Keys, n sealing.Name) ([]byte, error) {
+	return k.Seal(sealing.KindWitness, n[:], nil, binary.BigEndian.AppendUint64(w.id[:], uint64(w.wrote)))
 }
 
-func (k *Keyring) openWitness(sealed []byte, n name) (w witness, ok bool) {
-	b, err := k.openAs(sealWitness, n[:], nil, sealed)
+func openWitness(set *sealing.Set, sealed []byte, n sealing.Name) (w witness, ok bool) {
+	b, err := set.Open(sealing.KindWitness, n[:], nil, sealed)
 	if err != nil || len(b) != 16 {
 		return witness{}, false
 	}
-	return witness{witnessID(b), int64(binary.BigEndian.Uint64(b[8:]))}, true
+	return witness{sealing.WitnessID(b), int64(binary.BigEndian.Uint64(b[8:]))}, true
 }
 
 // lookupWitness returns the witness in the Store. One that cannot be read is none.
-func (s *Server) lookupWitness(ctx context.Context, k *keys) (witness, error) {
+func (s *Server) lookupWitness(ctx context.Context, k *sealing.Keys) (witness, error) {
 	n := witnessName(k)
 	sealed, err := s.store.Lookup(ctx, watermarkKey(n))
 	if errors.Is(err, session.ErrNotFound) {
@@ -80,45 +72,45 @@ func (s *Server) lookupWitness(ctx context.Context, k *keys) (witness, error) {
 	if err != nil {
 		return witness{}, err
 	}
-	w, _ := s.keyring.openWitness(sealed, n)
+	w, _ := openWitness(s.keyring.keys(), sealed, n)
 	return w, nil
 }
 
 // askWitness is lookupWitness within a budget.
-func (s *Server) askWitness(b *guard.Budget, k *keys) (witness, error) {
+func (s *Server) askWitness(b *guard.Budget, k *sealing.Keys) (witness, error) {
 	return guard.Start(b, s.guard, guard.MayProbe, func(ctx context.Context) (witness, error) { return s.lookupWitness(ctx, k) }).Wait(b)
 }
 
 // attest sees to it that there is a witness in the Store at now, and returns it. An error says that the
 // Store did not answer.
-func (s *Server) attest(b *guard.Budget, k *keys, now int64) (witnessRef, error) {
-	before := s.standing()[k.id]
+func (s *Server) attest(b *guard.Budget, k *sealing.Keys, now int64) (sealing.WitnessRef, error) {
+	before := s.standing()[k.ID]
 	w, err := s.askWitness(b, k)
 	if err != nil {
-		return witnessRef{}, err
+		return sealing.WitnessRef{}, err
 	}
 	s.noteWitness(k, before, w, now)
 	switch {
 	case !w.stands():
 		w = newWitness()
 	case !w.isDue(now):
-		return witnessRef{k.id, w.id}, nil
+		return sealing.WitnessRef{Secret: k.ID, ID: w.id}, nil
 	}
 	w.wrote = now
 	written, err := guard.Start(b, s.guard, guard.NoProbe, func(ctx context.Context) (witness, error) {
 		return s.writeWitness(ctx, k, before, w)
 	}).Wait(b)
-	return witnessRef{k.id, written.id}, err
+	return sealing.WitnessRef{Secret: k.ID, ID: written.id}, err
 }
 
 // sameWitness returns a witness that stands now in place of one that stood before under another secret, if that stands still:
 // secrets rotate, and the former is dropped some day.
-func (s *Server) sameWitness(b *guard.Budget, before, now witnessRef) (witnessRef, error) {
-	k := s.keyring.find(before.secret)
-	if before.id == (witnessID{}) || k == nil {
+func (s *Server) sameWitness(b *guard.Budget, before, now sealing.WitnessRef) (sealing.WitnessRef, error) {
+	k := s.keyring.find(before.Secret)
+	if before.ID == (sealing.WitnessID{}) || k == nil {
 		return now, nil // this process has just begun, or has dropped that secret
 	}
-	if w, err := s.askWitness(b, k); err != nil || w.id != before.id {
+	if w, err := s.askWitness(b, k); err != nil || w.id != before.ID {
 		return before, err
 	}
 	return now, nil
@@ -137,16 +129,16 @@ type seenWitness struct {
 func (w seenWitness) wroteSince(before seenWitness) bool { return w.unread && w.id != before.id }
 
 // under returns the witness that stood under a secret or, if none was seen there, under another of a set.
-func (seen seenWitnesses) under(k *keys, set *keySet) witnessRef {
-	if w := seen[k.id]; w.stands() {
-		return witnessRef{k.id, w.id}
+func (seen seenWitnesses) under(k *sealing.Keys, set *sealing.Set) sealing.WitnessRef {
+	if w := seen[k.ID]; w.stands() {
+		return sealing.WitnessRef{Secret: k.ID, ID: w.id}
 	}
 	for secret, w := range seen {
-		if w.stands() && set.find(secret) != nil {
-			return witnessRef{secret, w.id}
+		if w.stands() && set.Find(secret) != nil {
+			return sealing.WitnessRef{Secret: secret, ID: w.id}
 		}
 	}
-	return witnessRef{}
+	return sealing.WitnessRef{}
 }
 
 func (s *Server) standing() seenWitnesses {
@@ -158,7 +150,7 @@ func (s *Server) standing() seenWitnesses {
 
 // see changes what is known of the witness under a secret, and returns what was known before. It forgets those of
 // secrets that were dropped.
-func (s *Server) see(k *keys, f func(seenWitness) seenWitness) (before seenWitness) {
+func (s *Server) see(k *sealing.Keys, f func(seenWitness) seenWitness) (before seenWitness) {
 	for {
 		last := s.seen.Load()
 		next := seenWitnesses{}
@@ -166,8 +158,8 @@ func (s *Server) see(k *keys, f func(seenWitness) seenWitness) (before seenWitne
 			next = maps.Clone(*last)
 			maps.DeleteFunc(next, func(secret uint32, _ seenWitness) bool { return s.keyring.find(secret) == nil })
 		}
-		before = next[k.id]
-		if next[k.id] = f(before); next[k.id] == before || s.seen.CompareAndSwap(last, &next) {
+		before = next[k.ID]
+		if next[k.ID] = f(before); next[k.ID] == before || s.seen.CompareAndSwap(last, &next) {
 			return before
 		}
 	}
@@ -175,7 +167,7 @@ func (s *Server) see(k *keys, f func(seenWitness) seenWitness) (before seenWitne
 
 // noteWitness notes what the Store had, and counts it if that shows a loss. Asked is what was known when the Store was
 // asked: its answer says nothing of what this process wrote meanwhile.
-func (s *Server) noteWitness(k *keys, asked seenWitness, w witness, now int64) {
+func (s *Server) noteWitness(k *sealing.Keys, asked seenWitness, w witness, now int64) {
 	before := s.see(k, func(last seenWitness) seenWitness {
 		next := seenWitness{witness: w, at: now}
 		switch {
@@ -199,14 +191,14 @@ func (s *Server) noteWitness(k *keys, asked seenWitness, w witness, now int64) {
 
 // attestSometimes is attest where no handshake needs the answer: on one that gets a handle. Were there no
 // witness by the time the Store fails, the fallback tickets of then would not resume afterwards.
-func (s *Server) attestSometimes(k *keys, now int64) {
+func (s *Server) attestSometimes(k *sealing.Keys, now int64) {
 	if s.local != nil || s.cfg.SingleUse || s.cfg.NoFallback {
 		return // no sealed records, or no Store to vouch for them
 	}
 	due := func(last seenWitness) bool {
 		return last.at == 0 || now < last.at || now-last.at >= int64(witnessEvery)
 	}
-	if !due(s.standing()[k.id]) {
+	if !due(s.standing()[k.ID]) {
 		return
 	}
 	before := s.see(k, func(last seenWitness) seenWitness {

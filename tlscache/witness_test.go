@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // attested makes sure that there is a witness, and that the next handles do not look for it.
-func (s *Server) attested(t testing.TB) witnessRef {
+func (s *Server) attested(t testing.TB) sealing.WitnessRef {
 	t.Helper()
 	b := guard.Grant(time.Minute)
 	defer b.End()
@@ -226,7 +227,7 @@ func TestNoRevocationLowersThatOfAnotherProcess(t *testing.T) {
 	if err := p.other.RevokeAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	name := p.keyring.active().everything
+	name := p.keyring.active().Everything
 	high, err := p.lookupWatermark(t.Context(), name)
 	if err != nil || high.at == 0 {
 		t.Fatalf("the watermark is %d, %v", high.at, err)
@@ -252,7 +253,7 @@ func TestWatermarksThatTheStoreLosesAreWrittenAgainByThoseThatKnowThem(t *testin
 			t.Fatal(err)
 		}
 		other.Close()
-		key := watermarkKey(w.keyring.active().everything)
+		key := watermarkKey(w.keyring.active().Everything)
 		w.wantMiss("revoked elsewhere", ticket, m, MissRevoked)
 		for range 2 {
 			if err := small.Delete(t.Context(), key); err != nil {
@@ -260,7 +261,7 @@ func TestWatermarksThatTheStoreLosesAreWrittenAgainByThoseThatKnowThem(t *testin
 			}
 			w.wantMiss("revoked, and the Store lost it", ticket, m, MissRevoked)
 			time.Sleep(2 * publishPause)
-			if told, err := third.lookupWatermark(t.Context(), w.keyring.active().everything); err != nil || told.at == 0 {
+			if told, err := third.lookupWatermark(t.Context(), w.keyring.active().Everything); err != nil || told.at == 0 {
 				t.Errorf("the watermark is %d, %v after it was missed; want it again", told.at, err)
 			}
 		}
@@ -295,7 +296,7 @@ func TestWatermarksUnderOneNameAreNotLostUnderAnother(t *testing.T) {
 		w.wantMiss("under the secret that the revoker knows", first, m, MissRevoked)
 		w.wantMiss("under the other", second, m, MissRevoked)
 		time.Sleep(2 * publishPause)
-		if told, err := w.lookupWatermark(t.Context(), k.active().everything); err != nil || told.at == 0 {
+		if told, err := w.lookupWatermark(t.Context(), k.active().Everything); err != nil || told.at == 0 {
 			t.Errorf("the watermark under the other secret is %d, %v; want it", told.at, err)
 		}
 		if n := w.Stats().Store.Lost; n != 0 {
@@ -373,7 +374,7 @@ func TestAWitnessFromTheFutureIsWrittenAgain(t *testing.T) {
 	first := p.attested(t)
 	p.other.attested(t)
 	w, err := p.lookupWitness(t.Context(), k.active())
-	if now := p.other.keyring.clock.Read().Wall; err != nil || w.id != first.id || w.wrote > now {
-		t.Errorf("the witness is %x, written %v from now, %v; want %x, written by now", w.id, time.Duration(w.wrote-now), err, first.id)
+	if now := p.other.keyring.clock.Read().Wall; err != nil || w.id != first.ID || w.wrote > now {
+		t.Errorf("the witness is %x, written %v from now, %v; want %x, written by now", w.id, time.Duration(w.wrote-now), err, first.ID)
 	}
 }

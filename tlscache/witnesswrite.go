@@ -6,6 +6,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A witnessWriting is a witness on its way into the Store.
@@ -28,7 +29,7 @@ type witnessWritings struct {
 
 // writeWitness writes a witness into the Store, and returns it or the one that another handshake of this process wrote since
 // before. If each wrote its own, the last would replace the others, and tickets that name those would not resume.
-func (s *Server) writeWitness(ctx context.Context, k *keys, before seenWitness, w witness) (witness, error) {
+func (s *Server) writeWitness(ctx context.Context, k *sealing.Keys, before seenWitness, w witness) (witness, error) {
 	own := &witnessWriting{ctx: ctx, done: make(chan struct{}), err: guard.ErrPanicked} // unless the Store returns
 	for {
 		other := s.writings.begin(k, own)
@@ -48,7 +49,7 @@ func (s *Server) writeWitness(ctx context.Context, k *keys, before seenWitness, 
 	}
 	defer close(own.done)
 	defer s.writings.end(k, own)
-	if last := s.standing()[k.id]; last.wroteSince(before) {
+	if last := s.standing()[k.ID]; last.wroteSince(before) {
 		own.witness, own.err = last.witness, nil
 		return own.witness, own.err
 	}
@@ -65,24 +66,24 @@ func (s *Server) writeWitness(ctx context.Context, k *keys, before seenWitness, 
 }
 
 // begin returns the writing under way under a secret, or nil: it is the caller's own from now on.
-func (ws *witnessWritings) begin(k *keys, own *witnessWriting) (other *witnessWriting) {
+func (ws *witnessWritings) begin(k *sealing.Keys, own *witnessWriting) (other *witnessWriting) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if other = ws.mu.of[k.id]; other != nil {
+	if other = ws.mu.of[k.ID]; other != nil {
 		return other
 	}
 	if ws.mu.of == nil {
 		ws.mu.of = make(map[uint32]*witnessWriting)
 	}
-	ws.mu.of[k.id] = own
+	ws.mu.of[k.ID] = own
 	return nil
 }
 
 // end lets others write.
-func (ws *witnessWritings) end(k *keys, w *witnessWriting) {
+func (ws *witnessWritings) end(k *sealing.Keys, w *witnessWriting) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if ws.mu.of[k.id] == w {
-		delete(ws.mu.of, k.id)
+	if ws.mu.of[k.ID] == w {
+		delete(ws.mu.of, k.ID)
 	}
 }

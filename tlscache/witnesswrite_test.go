@@ -10,6 +10,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // A gatedStore has its lookups wait before they return, and its updates before they write.
@@ -42,15 +43,15 @@ func gatedServer(t *testing.T) (*Server, *gatedStore) {
 	return s, gated
 }
 
-func wantOneWitness(t *testing.T, s *Server, store *gatedStore, got ...witnessRef) {
+func wantOneWitness(t *testing.T, s *Server, store *gatedStore, got ...sealing.WitnessRef) {
 	t.Helper()
 	stands, err := s.lookupWitness(t.Context(), s.keyring.active())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, ref := range got {
-		if ref.id != stands.id {
-			t.Errorf("handshake %d names the witness %x, and %x stands", i, ref.id, stands.id)
+		if ref.ID != stands.id {
+			t.Errorf("handshake %d names the witness %x, and %x stands", i, ref.ID, stands.id)
 		}
 	}
 	if n := store.written.Load(); n != 1 {
@@ -67,7 +68,7 @@ func TestHandshakesThatFindNoWitnessWriteOne(t *testing.T) {
 		s, store := gatedServer(t)
 		store.found = func() { time.Sleep(time.Millisecond) } // each has found nothing before the first writes
 		store.update = func() { time.Sleep(time.Millisecond) }
-		got := make([]witnessRef, 8)
+		got := make([]sealing.WitnessRef, 8)
 		var done sync.WaitGroup
 		for i := range got {
 			done.Go(func() { got[i] = s.attested(t) })
@@ -81,7 +82,7 @@ func TestAHandshakeThatFoundNoWitnessTakesTheOneWrittenMeanwhile(t *testing.T) {
 	s, store := gatedServer(t)
 	looked, released := make(chan struct{}), make(chan struct{})
 	store.found = func() { close(looked); <-released }
-	late := make(chan witnessRef)
+	late := make(chan sealing.WitnessRef)
 	go func() { late <- s.attested(t) }()
 	<-looked
 	store.found = func() {}

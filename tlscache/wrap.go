@@ -10,6 +10,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
 // anonymousSlices is into how many partial keys the sessions of one server name are spread that have
@@ -54,13 +55,13 @@ func (s *Server) second(wrap wrapFunc, cs tls.ConnectionState, ss *tls.SessionSt
 // dead returns a handle that leads nowhere, and says why when it is offered.
 func (s *Server) dead(reason MissReason) []byte {
 	s.counts.dead.Add(1)
-	h := handle{flags: flagDead, expires: uint32(time.Now().Add(session.MaxTTL).Unix())}
-	h.id[0] = byte(reason)
-	return h.seal(s.keyring.active())
+	h := sealing.Handle{Flags: sealing.FlagDead, Expires: uint32(time.Now().Add(session.MaxTTL).Unix())}
+	h.ID[0] = byte(reason)
+	return h.Seal(s.keyring.active())
 }
 
-func deadReason(h handle) MissReason {
-	if r := MissReason(h.id[0]); r > 0 && int(r) < missReasons {
+func deadReason(h sealing.Handle) MissReason {
+	if r := MissReason(h.ID[0]); r > 0 && int(r) < missReasons {
 		return r
 	}
 	return MissGone // a newer version's
@@ -74,7 +75,7 @@ type issue struct {
 	now       time.Time
 	at        clock.Stamp // the same
 	server    string      // normalName
-	principal principalID
+	principal sealing.PrincipalID
 	lineage   [sha256.Size]byte // TLS 1.2
 }
 
@@ -108,7 +109,7 @@ func (i *issue) second(reason MissReason) []byte {
 
 // readLineage sets the lineage of a TLS 1.2 session, if its encoding is what we know.
 func (i *issue) readLineage() bool {
-	l := lineage(i.ss)
+	l := sealing.Lineage(i.ss)
 	i.lineage = sha256.Sum256(l)
 	return l != nil
 }
@@ -141,7 +142,7 @@ func (i *issue) again() []byte {
 	if r.stored && r.keys == s.keyring.active() {
 		s.attestSometimes(r.keys, i.at.Wall)
 		s.counts.reissued.Add(1)
-		return r.handle.seal(r.keys)
+		return r.handle.Seal(r.keys)
 	}
 	i.lineage = r.lineage
 	return i.store(auth, r.expires)
@@ -149,52 +150,54 @@ func (i *issue) again() []byte {
 
 // bounded reports whether MaxAuthAge bounds this client's resumptions.
 func (i *issue) bounded() bool {
-	return len(i.cs.PeerCertificates) > 0 || i.principal != (principalID{})
+	return len(i.cs.PeerCertificates) > 0 || i.principal != (sealing.PrincipalID{})
 }
 
 // store stores the session and returns its handle, or what there is in its place.
 func (i *issue) store(auth, expires clock.Stamp) []byte {
 	s := i.s
 	k := s.keyring.active()
-	if i.ring.find(k.id) != k {
+	if i.ring.Find(k.ID) != k {
 		// A revocation since this connection began may have been written under the secrets of that
 		// time alone. Who gives all processes a secret before it is made active loses nothing.
 		return s.dead(MissUnknownKey)
 	}
-	r := &record{auth: auth, expires: expires, principal: i.principal, scope: i.scope, server: i.server, lineage: i.lineage, keyring: s.keyring}
+	live := &liveRecord{keyring: s.keyring}
+	r := &live.Record
+	*r = sealing.Record{Auth: auth, Expires: expires, Principal: i.principal, Scope: i.scope, Server: i.server, Lineage: i.lineage}
 	var answered bool
-	r.witness, answered = i.witness(k)
-	h := handle{scope: i.tag(k), server: s.serverName(k, i.server).tag(), id: i.newID(k)}
-	r.id = h.id
+	r.Witness, answered = i.witness(k)
+	h := sealing.Handle{Scope: i.tag(k), Server: s.serverName(k, i.server).Tag(), ID: i.newID(k)}
+	r.ID = h.ID
 	if i.tls13() {
-		r.flags |= flagTLS13
+		r.Flags |= sealing.FlagTLS13
 	}
 	if i.bounded() {
-		r.flags |= flagBounded
+		r.Flags |= sealing.FlagBounded
 		if until := auth.Plus(s.cfg.MaxAuthAge); until.Since(expires) > 0 {
-			r.expires, h.flags = expires.Earlier(until), flagAge
+			r.Expires, h.Flags = expires.Earlier(until), sealing.FlagAge
 		}
 	}
-	ttl := -r.expires.Since(i.at)
+	ttl := -r.Expires.Since(i.at)
 	if ttl <= 0 {
-		if h.flags&flagAge != 0 {
+		if h.Flags&sealing.FlagAge != 0 {
 			return s.dead(MissAuthAge)
 		}
 		return s.dead(MissExpired)
 	}
-	r.state = ownState(i.ss)
+	r.State = ownState(i.ss)
 	if s.cfg.NoEarlyData {
-		r.state.EarlyData = false
+		r.State.EarlyData = false
 	}
-	if s.cfg.SingleUse || r.state.EarlyData {
-		r.flags |= flagSingle
+	if s.cfg.SingleUse || r.State.EarlyData {
+		r.Flags |= sealing.FlagSingle
 	}
-	if i.principal != (principalID{}) {
-		h.flags |= flagGroup
-		h.group = k.name(ofPrincipal, i.principal[:])
+	if i.principal != (sealing.PrincipalID{}) {
+		h.Flags |= sealing.FlagGroup
+		h.Group = k.Name(sealing.OfPrincipal, i.principal[:])
 	}
-	h.flags |= r.flags & (flagTLS13 | flagSingle)
-	h.expires = uint32((r.expires.Wall + int64(time.Second) - 1) / int64(time.Second))
+	h.Flags |= r.Flags & (sealing.FlagTLS13 | sealing.FlagSingle)
+	h.Expires = uint32((r.Expires.Wall + int64(time.Second) - 1) / int64(time.Second))
 	if !answered {
 		return i.fallback(k, h, r, MissStoreError)
 	}
@@ -204,17 +207,17 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 			return t
 		}
 	}
-	if err := s.put(k, h, r, confirmed, ttl); err != nil {
+	if err := s.put(k, h, live, confirmed, ttl); err != nil {
 		return i.fallback(k, h, r, missOf(err))
 	}
 	s.counts.stored.Add(1)
-	return h.seal(k)
+	return h.Seal(k)
 }
 
 // witness returns the witness that a session under a secret names. Not answered: the Store did not say that
 // the session which is resumed is not revoked. So what succeeds it is a sealed record again, which the Store has to
 // answer for, and lies in no Store where none asks.
-func (i *issue) witness(k *keys) (stood witnessRef, answered bool) {
+func (i *issue) witness(k *sealing.Keys) (stood sealing.WitnessRef, answered bool) {
 	if f := i.resumed(); i.cs.DidResume && f.unanswered {
 		return f.witness, false
 	}
@@ -224,21 +227,21 @@ func (i *issue) witness(k *keys) (stood witnessRef, answered bool) {
 // newID returns the id of a session to be stored. A TLS 1.2 session has one for life, so that it is
 // one session in the Store however often it is stored, but with SingleUse: there a handle that
 // was used must not come to life again.
-func (i *issue) newID(k *keys) (id [nameSize]byte) {
+func (i *issue) newID(k *sealing.Keys) (id [sealing.NameSize]byte) {
 	if !i.tls13() && !i.s.cfg.SingleUse {
-		return k.name("lineage", i.lineage[:])
+		return k.Name("lineage", i.lineage[:])
 	}
 	rand.Read(id[:]) // never fails
 	return id
 }
 
 // put stores a record.
-func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Duration) error {
+func (s *Server) put(k *sealing.Keys, h sealing.Handle, r *liveRecord, confirmed bool, ttl time.Duration) error {
 	key := s.storeKey(h, k)
 	if s.local != nil {
-		return s.local.UpdateLocal(key, s.localItem(r, confirmed), ttl)
+		return s.local.UpdateLocal(key, r.localItem(confirmed), ttl)
 	}
-	sealed, err := r.seal(k, h.id)
+	sealed, err := r.Seal(k, h.ID)
 	if err != nil {
 		return err
 	}
@@ -259,7 +262,7 @@ func (s *Server) put(k *keys, h handle, r *record, confirmed bool, ttl time.Dura
 }
 
 // fallback returns a ticket for a session that the Store did not take.
-func (i *issue) fallback(k *keys, h handle, r *record, reason MissReason) []byte {
+func (i *issue) fallback(k *sealing.Keys, h sealing.Handle, r *sealing.Record, reason MissReason) []byte {
 	s := i.s
 	if reason == MissTooLarge {
 		s.counts.tooLarge.Add(1)
@@ -267,9 +270,9 @@ func (i *issue) fallback(k *keys, h handle, r *record, reason MissReason) []byte
 	if s.cfg.NoFallback || s.cfg.SingleUse {
 		return i.second(reason)
 	}
-	r.flags &^= flagSingle
-	r.state.EarlyData = false // a replay would go unnoticed
-	t, err := sealTicketRecord(r, k, h.scope, h.server, h.id)
+	r.Flags &^= sealing.FlagSingle
+	r.State.EarlyData = false // a replay would go unnoticed
+	t, err := sealTicketRecord(r, k, h.Scope, h.Server, h.ID)
 	if err != nil || len(t) > maxTicket {
 		return i.second(reason)
 	}
@@ -280,18 +283,18 @@ func (i *issue) fallback(k *keys, h handle, r *record, reason MissReason) []byte
 // storeKey returns the key of a handle's session. The partial key is its principal or, without one,
 // a slice of those of its server name. Where the Store is not this process's memory, the id is
 // an HMAC: who reads the Store learns no handle.
-func (s *Server) storeKey(h handle, k *keys) session.Key {
-	key := session.Key{Partial: anonymousPartial(h.server, h.id[0]%anonymousSlices), ID: string(h.id[:])}
-	if h.flags&flagGroup != 0 {
-		key.Partial = string(h.group[:])
+func (s *Server) storeKey(h sealing.Handle, k *sealing.Keys) session.Key {
+	key := session.Key{Partial: anonymousPartial(h.Server, h.ID[0]%anonymousSlices), ID: string(h.ID[:])}
+	if h.Flags&sealing.FlagGroup != 0 {
+		key.Partial = string(h.Group[:])
 	}
 	if s.local == nil {
-		n := k.name("handle", h.id[:])
+		n := k.Name("handle", h.ID[:])
 		key.ID = string(n[:])
 	}
 	return key
 }
 
-func anonymousPartial(server tag, slice byte) string {
+func anonymousPartial(server sealing.Tag, slice byte) string {
 	return string(append(server[:], slice))
 }
