@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"testing"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // longChain returns a leaf with two intermediates of RSA keys, 4 KB or more with the state
@@ -153,14 +155,14 @@ func BenchmarkFacts(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	want, ok := factsOf(state)
-	if !ok || fieldsOfState(state) == nil {
+	want, ok := tlsstate.FactsOf(state)
+	if !ok || tlsstate.FieldsOf(state) == nil {
 		b.Fatal("the fields are not read")
 	}
 	b.Run("by=fields", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if got, _ := factsOf(state); got.useBy != want.useBy {
+			if got, _ := tlsstate.FactsOf(state); got.UseBy != want.UseBy {
 				b.Fatal("other facts")
 			}
 		}
@@ -172,7 +174,7 @@ func BenchmarkFacts(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if got, _ := decodeFacts(encoded); got.useBy != want.useBy {
+			if got, _ := tlsstate.DecodeFacts(encoded); got.UseBy != want.UseBy {
 				b.Fatal("other facts")
 			}
 		}

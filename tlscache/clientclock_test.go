@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // clockedPools runs a test on Clients whose clocks it sets, in memory and with a Store that many share.
@@ -248,7 +249,7 @@ func TestALateTicketOfAConnectionIsOfItsFamily(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late, err := tls.NewResumptionState([]byte("late"), privateState(state))
+	late, err := tls.NewResumptionState([]byte("late"), tlsstate.Private(state))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // issueUntil is issue for a certificate that ends at a time of its own.
@@ -128,8 +129,8 @@ func TestCertificatesEndWithTheLongestChain(t *testing.T) {
 		{-5, nil, 0},
 	} {
 		peers := at(tt.leaf)
-		h := &holding{peers: &peers, chains: &tt.chains}
-		if got := h.certsUntil(); got != tt.want*3600 {
+		h := &tlsstate.Holding{Peers: &peers, Chains: &tt.chains}
+		if got := h.CertsUntil(); got != tt.want*3600 {
 			t.Errorf("leaf until hour %d, chains %v: %d; want hour %d", tt.leaf, tt.chains, got, tt.want)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // Encrypted Client Hello hides which server a client talks to. A ticket of such a connection that is offered in a
@@ -47,8 +49,8 @@ func (w *echWatch) mayStore(c *Client, cs *tls.ClientSessionState) bool {
 	if w.here || err != nil || state == nil {
 		return false
 	}
-	h := heldBy(state)
-	return h != nil && !c.hidden.has(*h.peers)
+	h := tlsstate.HeldBy(state)
+	return h != nil && !c.hidden.has(*h.Peers)
 }
 
 // A certLists is a set of lists of certificates, as they are in memory: crypto/tls makes one in each full handshake, and

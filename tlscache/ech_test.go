@@ -414,3 +414,8 @@ func TestListsOfCertificatesLeaveTheirSetWhenCollected(t *testing.T) {
 		t.Errorf("%d lists are left; want the one that is kept", n)
 	}
 }
+
+func size(m *sync.Map) (n int) {
+	m.Range(func(any, any) bool { n++; return true })
+	return n
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // minFamilies is the least number of families that a Client knows at once.
@@ -69,20 +70,20 @@ func newFamilies(tickets int) (*families, error) {
 }
 
 // find returns the family of a session, or nil if it begins one.
-func (ls *families) find(f *facts, certs []*x509.Certificate) *family {
+func (ls *families) find(f *tlsstate.Facts, certs []*x509.Certificate) *family {
 	key := familyKey(f, certs)
 	if key.ID == "" {
 		return nil
 	}
 	l, ok := ls.cache.Lookup(key)
-	if !ok || f.is13() && !l.at.is(certs) {
+	if !ok || f.Is13() && !l.at.is(certs) {
 		return nil
 	}
 	return l.family
 }
 
 // add makes a family known by a session of it.
-func (ls *families) add(f *facts, certs []*x509.Certificate, l *family) {
+func (ls *families) add(f *tlsstate.Facts, certs []*x509.Certificate, l *family) {
 	if key := familyKey(f, certs); key.ID != "" {
 		_ = ls.cache.Update(key, familyAt{l, certListOf(certs)}) // fails after Close only
 	}
@@ -91,10 +92,10 @@ func (ls *families) add(f *facts, certs []*x509.Certificate, l *family) {
 func (ls *families) close() { ls.cache.Close() }
 
 // familyKey returns where a family is found, or a key without an ID.
-func familyKey(f *facts, certs []*x509.Certificate) fastcache.Key {
+func familyKey(f *tlsstate.Facts, certs []*x509.Certificate) fastcache.Key {
 	switch {
-	case !f.is13():
-		sum := sha256.Sum256(f.secret)
+	case !f.Is13():
+		sum := sha256.Sum256(f.Secret)
 		return fastcache.Key{ID: string(sum[:])}
 	case len(certs) > 0:
 		var at [8]byte
@@ -108,10 +109,10 @@ func familyKey(f *facts, certs []*x509.Certificate) fastcache.Key {
 // its certificates in common with all others that have them. The deadline of the family is end if the ticket begins one. It
 // returns what the ticket keeps from the collector, in bytes.
 func (ls *families) join(t *ticket, end clock.Stamp) (bytes int) {
-	h := heldBy(t.state)
+	h := tlsstate.HeldBy(t.state)
 	var came []*x509.Certificate // the list as it came; nil where this Go has other fields
 	if h != nil {
-		came = *h.peers
+		came = *h.Peers
 	}
 	known := ls.find(&t.facts, came)
 	if known != nil {
@@ -121,15 +122,15 @@ func (ls *families) join(t *ticket, end clock.Stamp) (bytes int) {
 	if known != nil && known.certs.is(came) {
 		return known.bytes + t.ownBytes(h)
 	}
-	shareCertificates(t.state)
+	tlsstate.ShareCertificates(t.state)
 	l := &family{end: end}
 	var ours []*x509.Certificate
 	if h != nil {
-		ours = *h.peers
-		l.certs, l.bytes = certListOf(ours), h.certificateBytes(buffers{})
+		ours = *h.Peers
+		l.certs, l.bytes = certListOf(ours), h.CertificateBytes(tlsstate.Buffers{})
 	}
 	ls.add(&t.facts, ours, l)
-	if known == nil && t.facts.is13() {
+	if known == nil && t.facts.Is13() {
 		ls.add(&t.facts, came, l) // more tickets may come on this connection
 	}
 	return l.bytes + t.ownBytes(h)
@@ -137,9 +138,9 @@ func (ls *families) join(t *ticket, end clock.Stamp) (bytes int) {
 
 // adopt is join for a ticket that was imported: it lets go of the file.
 func (ls *families) adopt(t *ticket) (bytes int) {
-	t.label, t.state = slices.Clone(t.label), ownState(t.state)
-	if h := heldBy(t.state); h != nil {
-		*h.secret = t.facts.secret // a copy
+	t.label, t.state = slices.Clone(t.label), tlsstate.Own(t.state)
+	if h := tlsstate.HeldBy(t.state); h != nil {
+		*h.Secret = t.facts.Secret // a copy
 	}
 	return ls.join(t, t.end)
 }
@@ -147,8 +148,8 @@ func (ls *families) adopt(t *ticket) (bytes int) {
 // follow makes a ticket that lies in a Store, and is about to be offered, known as one of its family.
 func (ls *families) follow(t *ticket) {
 	var certs []*x509.Certificate
-	if h := heldBy(t.state); h != nil {
-		certs = *h.peers
+	if h := tlsstate.HeldBy(t.state); h != nil {
+		certs = *h.Peers
 	}
 	if known := ls.find(&t.facts, certs); known != nil {
 		t.end = t.end.Earlier(known.end)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // checkHistories has four clients make random calls at once, over and over, and looks for an order of the calls of
@@ -84,7 +85,7 @@ func TestPoolsOfSingleUseAreLinearizable(t *testing.T) {
 			if rng.IntN(2) == 0 {
 				label := labels[puts.Add(1)-1:][:1]
 				now := c.clock.Read()
-				c.pool.put("key", ticket{label: []byte(label), facts: facts{version: 0x304}, until: now.Plus(time.Hour), end: now.Plus(time.Hour)})
+				c.pool.put("key", ticket{label: []byte(label), facts: tlsstate.Facts{Version: 0x304}, until: now.Plus(time.Hour), end: now.Plus(time.Hour)})
 				return call{put: label}, nil
 			}
 			got, _ := c.pool.take("key", c.clock.Read())

@@ -1,11 +1,11 @@
 package tlscache
 
 import (
-	"crypto/tls"
-	"slices"
+	"unsafe"
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 var _ session.Encoder = (*liveRecord)(nil)
@@ -19,7 +19,7 @@ type liveRecord struct {
 // localItem returns a record as a Local Store keeps it: alive, with certificates that other sessions
 // have too held once, and weighed. The record must not be stored yet.
 func (r *liveRecord) localItem(confirmed bool) session.Item {
-	shareCertificates(r.State)
+	tlsstate.ShareCertificates(r.State)
 	return session.Item{Live: r, LiveBytes: r.liveBytes(), Confirmed: confirmed}
 }
 
@@ -36,20 +36,9 @@ func (r *liveRecord) SessionBytes(key session.Key) ([]byte, error) {
 	return r.Seal(r.keyring.active(), r.ID)
 }
 
-// privateState returns a copy of a session whose exported fields can be written: crypto/tls
-// invites its callers to write EarlyData and to append to Extra. The rest is only read.
-func privateState(s *tls.SessionState) *tls.SessionState {
-	own := *s
-	own.Extra = slices.Clip(own.Extra)
-	return &own
-}
-
-// ownState returns a copy of a session that shares nothing that its giver may write.
-func ownState(s *tls.SessionState) *tls.SessionState {
-	own := *s
-	own.Extra = nil
-	for _, e := range s.Extra {
-		own.Extra = append(own.Extra, slices.Clone(e))
-	}
-	return &own
+// liveBytes returns what a record keeps from the garbage collector, in bytes: itself, the session and
+// the session's certificates, each in full, also where other sessions share them. For those
+// could go, and leave this one to hold it.
+func (r *liveRecord) liveBytes() int {
+	return tlsstate.Allocated(int(unsafe.Sizeof(*r))) + tlsstate.Allocated(len(r.Server)) + tlsstate.Bytes(r.State)
 }

@@ -207,7 +207,7 @@ func (p *memoryPool) full() bool { return p.cache.Size() >= p.max }
 // replaces reports whether an older ticket of the same key is worthless beside t. One that
 // was handed out has been used, and the server has just shown that it issues fresh ones.
 func (t *memoryTicket) replaces(elder *memoryTicket) bool {
-	if !t.facts.is13() || !elder.facts.is13() {
+	if !t.facts.Is13() || !elder.facts.Is13() {
 		return true
 	}
 	return elder.mirror || !t.mirror && elder.handed.Load()

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // A modelTicket is a ticket, and what happened to it.
@@ -204,9 +205,9 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 					"put": func(rt *rapid.T) {
 						k, life := key.Draw(rt, "key"), time.Duration(rapid.IntRange(0, 3).Draw(rt, "hours"))*time.Hour
 						m := &modelTicket{label: fmt.Sprint(ref.puts), old: rapid.IntRange(0, 5).Draw(rt, "version") == 0, mirror: rapid.IntRange(0, 3).Draw(rt, "mirror") == 0}
-						f := facts{version: 0x304}
+						f := tlsstate.Facts{Version: 0x304}
 						if m.old {
-							f.version = 0x303
+							f.Version = 0x303
 						}
 						until := clocks.Read().Plus(life)
 						m.until = until.Order

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // eachPool runs a test on a Client in memory and on one with a Store.
@@ -337,13 +338,13 @@ func TestFactsAreReadWithoutEncoding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fields := fieldsOfState(state)
+		fields := tlsstate.FieldsOf(state)
 		if fields == nil {
 			t.Fatal("this Go has other fields in tls.SessionState: Put is slow now, and right")
 		}
-		got := fields.read(state)
-		want, ok := decodeFacts(f.encode())
-		if !ok || !got.equal(want) {
+		got := fields.Read(state)
+		want, ok := tlsstate.DecodeFacts(f.encode())
+		if !ok || !got.Equal(want) {
 			t.Errorf("read %+v; want %+v, %v", got, want, ok)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // ticketVersion is the first byte of an encoded ticket. Version 1 had no end of the family.
@@ -50,11 +51,11 @@ func decodeTicket(b []byte) (key string, t ticket, err error) {
 	if err != nil {
 		return "", ticket{}, sealing.ErrMalformed
 	}
-	f, ok := decodeFacts(fields[2])
+	f, ok := tlsstate.DecodeFacts(fields[2])
 	if !ok {
 		return "", ticket{}, sealing.ErrMalformed
 	}
-	f.secret = append([]byte(nil), f.secret...)
+	f.Secret = append([]byte(nil), f.Secret...)
 	t.label, t.state, t.facts = fields[1], state, f
 	return normalKey(string(fields[0])), t, nil
 }
@@ -114,7 +115,7 @@ func cutField(b []byte) (field, rest []byte, ok bool) {
 // reports whether at least minLife of it is left.
 func (t *ticket) revive(now clock.Stamp, minLife time.Duration) bool {
 	longest := maxLife12
-	if t.facts.is13() {
+	if t.facts.Is13() {
 		longest = maxLife13
 	}
 	left, all := t.left(now), time.Duration(t.end.Wall-now.Wall)

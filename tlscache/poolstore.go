@@ -218,7 +218,7 @@ func (p *storePool) mirror(key string, t ticket) { p.putIn(mirrorSlot, key, &t) 
 func (p *storePool) putIn(slot, key string, t *ticket) {
 	b := guard.Grant(p.budget)
 	defer b.End()
-	if !t.facts.is13() && !p.mark(key, slot).old {
+	if !t.facts.Is13() && !p.mark(key, slot).old {
 		// The key may have tickets of TLS 1.3, of which this server does not speak any more.
 		p.call(b, func(ctx context.Context) error {
 			_, err := p.store.DeletePartial(ctx, p.partial(p.keyring.active(), key))
@@ -226,7 +226,7 @@ func (p *storePool) putIn(slot, key string, t *ticket) {
 		})
 	}
 	fresh := new(slotMarks)
-	fresh.old = !t.facts.is13()
+	fresh.old = !t.facts.Is13()
 	fresh.ticket.Store(marked(t))
 	p.setMark(key, slot, fresh)
 	for _, m := range p.marks.SelectSession(key) {
@@ -238,7 +238,7 @@ func (p *storePool) putIn(slot, key string, t *ticket) {
 // slotFor chooses the slot of a new ticket: one whose ticket has been handed out, or one that
 // we know nothing of, or that of our oldest.
 func (p *storePool) slotFor(key string, t *ticket) string {
-	if !t.facts.is13() {
+	if !t.facts.Is13() {
 		return slotName(0)
 	}
 	oldest := ""

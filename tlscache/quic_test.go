@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // A quicResult is what a QUIC handshake came to.
@@ -91,7 +92,7 @@ func TestEarlyDataIsAcceptedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		replay, err := tls.NewResumptionState(ticket, privateState(state))
+		replay, err := tls.NewResumptionState(ticket, tlsstate.Private(state))
 		if err != nil {
 			t.Fatal(err)
 		}

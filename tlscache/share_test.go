@@ -3,15 +3,11 @@ package tlscache
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"hash/maphash"
-	"reflect"
-	"runtime"
-	"sync"
 	"testing"
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // recordIn returns the record of a session that a Memory has.
@@ -83,127 +79,18 @@ func TestSharedCertificatesLeaveTheSessionAsItWas(t *testing.T) {
 		if got, err := r.State.Bytes(); err != nil || !bytes.Equal(got, wrapped) {
 			t.Errorf("the stored session's encoding differs from what crypto/tls wrapped (%v)", err)
 		}
-		h := heldBy(r.State)
-		if h == nil || len(*h.peers) != 2 || len(*h.chains) != 1 || len((*h.chains)[0]) != 3 || (*h.chains)[0][0] != (*h.peers)[0] {
+		h := tlsstate.HeldBy(r.State)
+		if h == nil || len(*h.Peers) != 2 || len(*h.Chains) != 1 || len((*h.Chains)[0]) != 3 || (*h.Chains)[0][0] != (*h.Peers)[0] {
 			t.Fatal("the stored session's certificates are not two of the client's, the first of them that of the chain of three")
 		}
-		for _, c := range (*h.chains)[0] {
+		for _, c := range (*h.Chains)[0] {
 			if cap(c.Raw) > len(c.Raw)+len(c.Raw)/8+16 { // what the allocator rounds to
 				t.Errorf("a certificate of %d bytes holds a buffer of %d", len(c.Raw), cap(c.Raw))
 			}
-			if again := shared.one(c); again != c {
+			if again := tlsstate.Shared.One(c); again != c {
 				t.Error("a stored session's certificate is not the one that all share")
 			}
 		}
 		w.want("second visit", client, true)
 	})
-}
-
-func size(m *sync.Map) (n int) {
-	m.Range(func(any, any) bool { n++; return true })
-	return n
-}
-
-func TestSharedCertificatesAreForgottenWithTheirSessions(t *testing.T) {
-	table := newCertTable()
-	der := withExtension(t, 0).Certificate[0]
-	parse := func() *x509.Certificate {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	var wg sync.WaitGroup
-	got := make([]*x509.Certificate, 8)
-	for i := range got {
-		wg.Go(func() { got[i] = table.one(parse()) })
-	}
-	wg.Wait()
-	for _, c := range got {
-		if c != got[0] {
-			t.Error("two sessions hold one certificate twice")
-		}
-	}
-	runtime.GC()
-	if n := size(&table.certs); n != 1 {
-		t.Errorf("%d certificates are known while one is held; want 1", n)
-	}
-	runtime.KeepAlive(got)
-	got = nil
-	for range 5000 { // cleanups run some time after the collection
-		if size(&table.certs) == 0 {
-			return
-		}
-		runtime.GC()
-		runtime.Gosched()
-	}
-	t.Error("a certificate that no session holds is still in the table")
-}
-
-func TestEqualHashesDoNotSwapCertificates(t *testing.T) {
-	var certs [2]*x509.Certificate
-	for i := range certs {
-		var err error
-		if certs[i], err = x509.ParseCertificate(withExtension(t, 0).Certificate[0]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	table := newCertTable()
-	first := table.one(certs[0])
-	known, _ := table.certs.Load(maphash.Bytes(table.seed, certs[0].Raw))
-	table.certs.Store(maphash.Bytes(table.seed, certs[1].Raw), known) // as if their hashes met
-	if got := table.one(certs[1]); got != certs[1] {
-		t.Error("a certificate became another one")
-	}
-	runtime.KeepAlive(first)
-}
-
-func TestJunkAroundACertificateIsNotKept(t *testing.T) {
-	// What crypto/tls parses points into the message it came in, which may hold much else.
-	message := make([]byte, 60_000)
-	der := withExtension(t, 0).Certificate[0]
-	copy(message, der)
-	c, err := x509.ParseCertificate(message[:len(der)])
-	if err != nil {
-		t.Fatal(err)
-	}
-	state := new(tls.SessionState)
-	h := heldBy(state)
-	*h.peers, *h.ocsp = []*x509.Certificate{c}, message[1000:1100]
-	if n := stateBytes(state); n < len(message) {
-		t.Errorf("a session that holds a message of %d bytes weighs %d", len(message), n)
-	}
-	shareCertificates(state)
-	if n := stateBytes(state); n > 5000 {
-		t.Errorf("with certificates of its own it weighs %d bytes; want a few thousand", n)
-	}
-}
-
-func TestUnknownSessionStatesAreWeighedByTheirEncoding(t *testing.T) {
-	one := reflect.StructField{Name: "PeerCertificates", Type: reflect.TypeFor[[]*x509.Certificate]()}
-	for _, other := range []reflect.Type{reflect.TypeFor[struct{}](), reflect.StructOf([]reflect.StructField{one}), reflect.TypeFor[tls.ConnectionState]()} {
-		if findHolding(other) != nil {
-			t.Errorf("the fields of %v are taken for those of a session", other)
-		}
-	}
-	if knownHolding() == nil {
-		t.Error("the fields of this Go's tls.SessionState are not found: certificates are not shared, and weighed by their encoding")
-	}
-}
-
-func TestEveryListOfACertificateIsWeighed(t *testing.T) {
-	// A field that a later Go adds is to be looked at, and added to parsedBytes if it grows.
-	const known = 37
-	grow := 0
-	for _, f := range reflect.VisibleFields(reflect.TypeFor[x509.Certificate]()) {
-		switch f.Type.Kind() {
-		case reflect.Bool, reflect.Int:
-		default:
-			grow++
-		}
-	}
-	if grow != known {
-		t.Errorf("x509.Certificate has %d fields that are no numbers; parsedBytes was written for %d", grow, known)
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"weak"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // An intermediate authority signs servers' certificates.
@@ -114,9 +116,9 @@ func TestWhatComesWithARenewedTicketWeighsToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	renewed := state("1")
-	*heldBy(renewed).peers = *heldBy(resumed).peers
-	*heldBy(renewed).secret = *heldBy(resumed).secret
-	*heldBy(renewed).scts = [][]byte{make([]byte, maxTicketBytes)}
+	*tlsstate.HeldBy(renewed).Peers = *tlsstate.HeldBy(resumed).Peers
+	*tlsstate.HeldBy(renewed).Secret = *tlsstate.HeldBy(resumed).Secret
+	*tlsstate.HeldBy(renewed).SCTs = [][]byte{make([]byte, maxTicketBytes)}
 	late, err := tls.NewResumptionState([]byte("1"), renewed)
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +172,7 @@ func TestImportedTicketsLetGoOfTheFile(t *testing.T) {
 			t.Fatalf("%d tickets; want 1", len(all))
 		}
 		tk := all[0].ticket
-		h := heldBy(tk.state)
+		h := tlsstate.HeldBy(tk.state)
 		slack := func(what string, b []byte) {
 			if cap(b) > len(b)+len(b)/4+16 {
 				t.Errorf("%s of %d bytes keeps %d", what, len(b), cap(b))
@@ -191,8 +193,8 @@ func TestImportedTicketsLetGoOfTheFile(t *testing.T) {
 		runtime.KeepAlive(again)
 
 		slack("the ticket", tk.label)
-		slack("the secret", *h.secret)
-		for _, cert := range *h.peers {
+		slack("the secret", *h.Secret)
+		for _, cert := range *h.Peers {
 			slack("a certificate", cert.Raw)
 		}
 		p.mustVisit(t, p.installed(t, after), true)

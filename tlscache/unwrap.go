@@ -10,6 +10,7 @@ import (
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // unwrap is the UnwrapSession of a connection: it returns the session of a ticket, or nil, which makes the
@@ -77,7 +78,7 @@ func (c *connection) find(identity []byte, cs tls.ConnectionState) (state *tls.S
 	}
 	state = r.State // parsed for this connection alone
 	if s.local != nil {
-		state = privateState(state)
+		state = tlsstate.Private(state)
 	}
 	if !o.single || s.cfg.NoEarlyData {
 		state.EarlyData = false // it could be replayed

@@ -11,6 +11,7 @@ import (
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
 // anonymousSlices is into how many partial keys the sessions of one server name are spread that have
@@ -185,7 +186,7 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 		}
 		return s.dead(MissExpired)
 	}
-	r.State = ownState(i.ss)
+	r.State = tlsstate.Own(i.ss)
 	if s.cfg.NoEarlyData {
 		r.State.EarlyData = false
 	}

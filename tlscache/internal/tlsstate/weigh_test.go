@@ -1,4 +1,4 @@
-package tlscache
+package tlsstate
 
 import (
 	"crypto"
@@ -11,11 +11,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+	"math/big"
 	"net"
 	"net/url"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A shape is one kind of certificate that a client can make itself.
@@ -113,7 +115,12 @@ func (s shape) der(t testing.TB) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmpl := template("client")
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "client"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
 	if s.change != nil {
 		s.change(tmpl)
 	}
@@ -153,7 +160,7 @@ func TestWeightOfACertificateIsWhatItHolds(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				weight = buffers{}.add(c.Raw) + parsedBytes(c)
+				weight = Buffers{}.add(c.Raw) + parsedBytes(c)
 				return c
 			})
 			ratio := float64(weight) / float64(heap)

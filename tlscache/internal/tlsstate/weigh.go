@@ -1,4 +1,4 @@
-package tlscache
+package tlsstate
 
 import (
 	"crypto/ecdsa"
@@ -15,29 +15,22 @@ import (
 	"unsafe"
 )
 
-// liveBytes returns what a record keeps from the garbage collector, in bytes: itself, the session and
-// the session's certificates, each in full, also where other sessions share them. For those
-// could go, and leave this one to hold it.
-func (r *liveRecord) liveBytes() int {
-	return allocated(int(unsafe.Sizeof(*r))) + allocated(len(r.Server)) + stateBytes(r.State)
-}
-
-// stateBytes returns what a session keeps from the garbage collector.
-func stateBytes(state *tls.SessionState) int {
-	h, b := heldBy(state), buffers{}
-	n := ownBytes(state, h, b)
+// Bytes returns what a session keeps from the garbage collector.
+func Bytes(state *tls.SessionState) int {
+	h, b := HeldBy(state), Buffers{}
+	n := OwnBytes(state, h, b)
 	if h != nil {
-		n += h.certificateBytes(b)
+		n += h.CertificateBytes(b)
 	}
 	return n
 }
 
-// ownBytes is stateBytes without the certificates, where they can be told apart.
-func ownBytes(state *tls.SessionState, h *holding, b buffers) int {
+// OwnBytes is Bytes without the certificates, where they can be told apart.
+func OwnBytes(state *tls.SessionState, h *Holding, b Buffers) int {
 	const secret, protocol = 48, 16
-	n := allocated(int(reflect.TypeFor[tls.SessionState]().Size())) + secret + protocol
+	n := Allocated(int(reflect.TypeFor[tls.SessionState]().Size())) + secret + protocol
 	for _, e := range state.Extra {
-		n += sliceHeader + allocated(len(e))
+		n += sliceHeader + Allocated(len(e))
 	}
 	if h == nil { // this Go has other fields: count as if each byte were the least that x509 makes most of
 		encoded, err := state.Bytes()
@@ -46,19 +39,19 @@ func ownBytes(state *tls.SessionState, h *holding, b buffers) int {
 		}
 		return n + unknownLayoutFactor*len(encoded)
 	}
-	n += b.add(*h.ocsp)
-	for _, sct := range *h.scts {
+	n += b.add(*h.OCSP)
+	for _, sct := range *h.SCTs {
 		n += sliceHeader + b.add(sct)
 	}
 	return n
 }
 
-// certificateBytes returns what a session's certificates keep from the garbage collector, beside buffers that are
+// CertificateBytes returns what a session's certificates keep from the garbage collector, beside buffers that are
 // counted already.
-func (h *holding) certificateBytes(b buffers) (n int) {
+func (h *Holding) CertificateBytes(b Buffers) (n int) {
 	seen := make(map[*x509.Certificate]bool, 8)
 	certificates := func(certs []*x509.Certificate) {
-		n += allocated(cap(certs) * pointer)
+		n += Allocated(cap(certs) * pointer)
 		for _, c := range certs {
 			if !seen[c] {
 				seen[c] = true
@@ -66,35 +59,25 @@ func (h *holding) certificateBytes(b buffers) (n int) {
 			}
 		}
 	}
-	certificates(*h.peers)
-	for _, chain := range *h.chains {
+	certificates(*h.Peers)
+	for _, chain := range *h.Chains {
 		n += sliceHeader
 		certificates(chain)
 	}
 	return n
 }
 
-// maxTicketBytes bounds what a client's ticket keeps from the garbage collector. The chain of a usual server comes to 10 to
-// 30 KB; servers decide about it, and some send more than their clients need.
-const maxTicketBytes = maxShared
-
 // unknownLayoutFactor is what a byte of a session's encoding is taken to cost where its certificates
 // cannot be seen. Small certificates take six times their encoding.
 const unknownLayoutFactor = 8
 
-// ownBytes returns what a ticket keeps from the garbage collector, where a pool has it in memory, without the
-// certificates that it may share.
-func (t *ticket) ownBytes(h *holding) int {
-	return allocated(int(unsafe.Sizeof(memoryTicket{}))) + allocated(cap(t.label)) + ownBytes(t.state, h, buffers{})
-}
-
-// buffers counts memory that several slices point into once: as crypto/tls parses a certificate, it
+// Buffers counts memory that several slices point into once: as crypto/tls parses a certificate, it
 // points into the whole message that it came in.
-type buffers map[*byte]int
+type Buffers map[*byte]int
 
 // add returns by how much a slice makes the buffers larger. All that is behind it counts, up to the end
 // of the buffer, by which buffers are told apart.
-func (b buffers) add(s []byte) int {
+func (b Buffers) add(s []byte) int {
 	size := cap(s)
 	if size == 0 {
 		return 0
@@ -105,7 +88,7 @@ func (b buffers) add(s []byte) int {
 		return 0
 	}
 	b[end] = size
-	return allocated(size) - allocated(known)
+	return Allocated(size) - Allocated(known)
 }
 
 const (
@@ -119,8 +102,8 @@ const (
 	certificateExtra = 192
 )
 
-// allocated returns about what the allocator takes for an object of some size.
-func allocated(size int) int {
+// Allocated returns about what the allocator takes for an object of some size.
+func Allocated(size int) int {
 	step := 16
 	switch {
 	case size <= 0:
@@ -138,19 +121,19 @@ func allocated(size int) int {
 // parsedBytes returns what x509 made of a certificate, without its DER, to which the raw fields point.
 // It walks all lists: what one takes of memory can be thirty times what it takes of the DER.
 func parsedBytes(c *x509.Certificate) int {
-	n := certificateExtra + allocated(int(unsafe.Sizeof(*c))) + publicKeyBytes(c) + bigBytes(c.SerialNumber)
+	n := certificateExtra + Allocated(int(unsafe.Sizeof(*c))) + publicKeyBytes(c) + bigBytes(c.SerialNumber)
 	n += nameBytes(&c.Issuer) + nameBytes(&c.Subject)
 	for _, list := range [...][]pkix.Extension{c.Extensions, c.ExtraExtensions} {
-		n += allocated(cap(list) * int(unsafe.Sizeof(pkix.Extension{})))
+		n += Allocated(cap(list) * int(unsafe.Sizeof(pkix.Extension{})))
 		for _, e := range list {
 			n += oidBytes(e.Id)
 		}
 	}
-	n += allocated(cap(c.ExtKeyUsage) * int(unsafe.Sizeof(x509.ExtKeyUsage(0))))
-	n += allocated(cap(c.UnhandledCriticalExtensions) * sliceHeader) // their ids are those of Extensions
+	n += Allocated(cap(c.ExtKeyUsage) * int(unsafe.Sizeof(x509.ExtKeyUsage(0))))
+	n += Allocated(cap(c.UnhandledCriticalExtensions) * sliceHeader) // their ids are those of Extensions
 	n += oidsBytes(c.UnknownExtKeyUsage) + oidsBytes(c.PolicyIdentifiers)
-	n += allocated(cap(c.Policies) * sliceHeader)
-	n += allocated(cap(c.PolicyMappings) * int(unsafe.Sizeof(x509.PolicyMapping{})))
+	n += Allocated(cap(c.Policies) * sliceHeader)
+	n += Allocated(cap(c.PolicyMappings) * int(unsafe.Sizeof(x509.PolicyMapping{})))
 	for _, list := range [...][]string{
 		c.OCSPServer, c.IssuingCertificateURL, c.DNSNames, c.EmailAddresses, c.CRLDistributionPoints,
 		c.PermittedDNSDomains, c.ExcludedDNSDomains, c.PermittedEmailAddresses, c.ExcludedEmailAddresses,
@@ -158,13 +141,13 @@ func parsedBytes(c *x509.Certificate) int {
 	} {
 		n += stringsBytes(list)
 	}
-	n += allocated(cap(c.IPAddresses) * sliceHeader)
+	n += Allocated(cap(c.IPAddresses) * sliceHeader)
 	for _, list := range [...][]*net.IPNet{c.PermittedIPRanges, c.ExcludedIPRanges} {
-		n += allocated(cap(list)*pointer) + len(list)*allocated(int(unsafe.Sizeof(net.IPNet{})))
+		n += Allocated(cap(list)*pointer) + len(list)*Allocated(int(unsafe.Sizeof(net.IPNet{})))
 	}
-	n += allocated(cap(c.URIs) * pointer)
+	n += Allocated(cap(c.URIs) * pointer)
 	for _, u := range c.URIs {
-		n += allocated(int(unsafe.Sizeof(url.URL{}))) + allocated(len(u.Scheme)+len(u.Opaque)+len(u.Host)+len(u.Path)+
+		n += Allocated(int(unsafe.Sizeof(url.URL{}))) + Allocated(len(u.Scheme)+len(u.Opaque)+len(u.Host)+len(u.Path)+
 			len(u.RawPath)+len(u.RawQuery)+len(u.Fragment)+len(u.RawFragment))
 		if u.User != nil {
 			n += 64 + len(u.User.String())
@@ -177,10 +160,10 @@ func nameBytes(name *pkix.Name) int {
 	n := 0
 	for _, list := range [...][]string{name.Country, name.Organization, name.OrganizationalUnit, name.Locality,
 		name.Province, name.StreetAddress, name.PostalCode} {
-		n += allocated(cap(list) * stringHeader) // their bytes are those of Names
+		n += Allocated(cap(list) * stringHeader) // their bytes are those of Names
 	}
-	n += allocated(cap(name.Names) * int(unsafe.Sizeof(pkix.AttributeTypeAndValue{})))
-	n += allocated(cap(name.ExtraNames) * int(unsafe.Sizeof(pkix.AttributeTypeAndValue{})))
+	n += Allocated(cap(name.Names) * int(unsafe.Sizeof(pkix.AttributeTypeAndValue{})))
+	n += Allocated(cap(name.ExtraNames) * int(unsafe.Sizeof(pkix.AttributeTypeAndValue{})))
 	for _, a := range name.Names {
 		n += oidBytes(a.Type) + boxed
 		if s, ok := a.Value.(string); ok {
@@ -191,7 +174,7 @@ func nameBytes(name *pkix.Name) int {
 }
 
 func stringsBytes(list []string) int {
-	n := allocated(cap(list) * stringHeader)
+	n := Allocated(cap(list) * stringHeader)
 	for _, s := range list {
 		n += textBytes(len(s))
 	}
@@ -207,24 +190,24 @@ func textBytes(size int) int {
 	case size < 16:
 		return size + size/4
 	}
-	return allocated(size)
+	return Allocated(size)
 }
 
 func oidsBytes(list []asn1.ObjectIdentifier) int {
-	n := allocated(cap(list) * sliceHeader)
+	n := Allocated(cap(list) * sliceHeader)
 	for _, oid := range list {
 		n += oidBytes(oid)
 	}
 	return n
 }
 
-func oidBytes(oid asn1.ObjectIdentifier) int { return allocated(cap(oid) * int(unsafe.Sizeof(int(0)))) }
+func oidBytes(oid asn1.ObjectIdentifier) int { return Allocated(cap(oid) * int(unsafe.Sizeof(int(0)))) }
 
 func bigBytes(i *big.Int) int {
 	if i == nil {
 		return 0
 	}
-	return allocated(int(unsafe.Sizeof(*i))) + allocated(cap(i.Bits())*pointer)
+	return Allocated(int(unsafe.Sizeof(*i))) + Allocated(cap(i.Bits())*pointer)
 }
 
 func publicKeyBytes(c *x509.Certificate) int {
@@ -232,12 +215,12 @@ func publicKeyBytes(c *x509.Certificate) int {
 	case nil:
 		return 0
 	case *rsa.PublicKey:
-		return allocated(int(unsafe.Sizeof(*key))) + bigBytes(key.N)
+		return Allocated(int(unsafe.Sizeof(*key))) + bigBytes(key.N)
 	case *ecdsa.PublicKey:
-		coordinate := allocated(int(unsafe.Sizeof(big.Int{}))) + allocated(key.Params().BitSize/8+2*pointer)
-		return allocated(int(unsafe.Sizeof(*key))) + 2*coordinate
+		coordinate := Allocated(int(unsafe.Sizeof(big.Int{}))) + Allocated(key.Params().BitSize/8+2*pointer)
+		return Allocated(int(unsafe.Sizeof(*key))) + 2*coordinate
 	case ed25519.PublicKey:
-		return sliceHeader + allocated(len(key))
+		return sliceHeader + Allocated(len(key))
 	}
-	return 256 + allocated(len(c.RawSubjectPublicKeyInfo)) // X25519, DSA
+	return 256 + Allocated(len(c.RawSubjectPublicKeyInfo)) // X25519, DSA
 }
