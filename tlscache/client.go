@@ -11,6 +11,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/hostname"
 )
 
 // Defaults of a ClientConfig.
@@ -290,7 +291,7 @@ func (c *Client) View(scope string) tls.ClientSessionCache {
 // connections which are open now receive later are stored. A Store is searched through, for
 // at most ten seconds.
 func (c *Client) FlushHost(host string) {
-	if name := normalName(host); name != "" && !c.isZero() {
+	if name := hostname.Normal(host); name != "" && !c.isZero() {
 		c.flushes.Add(1) // first: a dial under way gives no ticket back from now on
 		c.pool.flush(name)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sessioncache/sessioncache/tlscache/internal/hostname"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
@@ -113,19 +114,19 @@ func FuzzServerNames(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		n := normalName(s)
-		if again, rest := splitName(n); again != n || rest != "" {
-			t.Errorf("normalName(%q) = %q, of which it makes %q and %q", s, n, again, rest)
+		n := hostname.Normal(s)
+		if again, rest := hostname.Split(n); again != n || rest != "" {
+			t.Errorf("hostname.Normal(%q) = %q, of which it makes %q and %q", s, n, again, rest)
 		}
-		if isASCII(s) && normalName(strings.ToLower(s)) != n {
-			t.Errorf("normalName(%q) = %q, of its lower case %q", s, n, normalName(strings.ToLower(s)))
+		if hostname.IsASCII(s) && hostname.Normal(strings.ToLower(s)) != n {
+			t.Errorf("hostname.Normal(%q) = %q, of its lower case %q", s, n, hostname.Normal(strings.ToLower(s)))
 		}
 		for _, spelling := range []string{s + ".", n + ":443", "[" + n + "]:443"} {
 			if n == "" || strings.ContainsAny(n, "[]:") {
 				break // not a host that a port can follow as it is
 			}
-			if got := normalName(spelling); got != n && got != strings.TrimSuffix(n, ".") {
-				t.Errorf("normalName(%q) = %q; want %q as of %q", spelling, got, n, s)
+			if got := hostname.Normal(spelling); got != n && got != strings.TrimSuffix(n, ".") {
+				t.Errorf("hostname.Normal(%q) = %q; want %q as of %q", spelling, got, n, s)
 			}
 		}
 		if ip, err := netip.ParseAddr(s); err == nil {
@@ -142,8 +143,8 @@ func sameAddress(t *testing.T, ip netip.Addr, n string) {
 		netip.AddrFrom16(plain.As16()).String(), "[" + ip.String() + "]", netip.AddrPortFrom(ip, 1).String(),
 		net.IP(plain.AsSlice()).String(), plain.String() + ".",
 	} {
-		if got := normalName(spelling); got != n {
-			t.Errorf("normalName(%q) = %q; want %q as of %v", spelling, got, n, ip)
+		if got := hostname.Normal(spelling); got != n {
+			t.Errorf("hostname.Normal(%q) = %q; want %q as of %v", spelling, got, n, ip)
 		}
 	}
 }

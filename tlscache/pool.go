@@ -9,6 +9,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/fastcache"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/hostname"
 )
 
 // maxCancelled is how many dials that offered one ticket may be cancelled before it is taken
@@ -316,7 +317,7 @@ func (p *memoryPool) close() { p.cache.Close() }
 // isKeyOf looks at. Each behind a NUL of its own follow what else was in the name, a zone or a port, and for the
 // tickets of one endpoint its address.
 func poolKey(scope, serverName string) string {
-	host, rest := splitName(serverName)
+	host, rest := hostname.Split(serverName)
 	if rest == "" {
 		return scope + host
 	}

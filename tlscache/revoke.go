@@ -8,6 +8,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/hostname"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
@@ -35,7 +36,7 @@ func (s *Server) RevokePrincipal(ctx context.Context, principal string) error {
 // RevokeServerName ends the sessions that were established under a server name, in the manner of
 // RevokePrincipal. It may be spelled as for Client.FlushHost. An empty name stands for clients that sent none.
 func (s *Server) RevokeServerName(ctx context.Context, serverName string) error {
-	return s.revoke(ctx, watermark{sealing.OfServerName, normalName(serverName)})
+	return s.revoke(ctx, watermark{sealing.OfServerName, hostname.Normal(serverName)})
 }
 
 // RevokeAll ends all sessions, in the manner of RevokePrincipal.

@@ -9,6 +9,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/hostname"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
@@ -48,7 +49,7 @@ type offer struct {
 	cs     tls.ConnectionState
 	now    time.Time
 	at     clock.Stamp // the same
-	server string      // normalName
+	server string      // hostname.Normal
 	keys   *sealing.Keys
 	name   sealing.Name // of the server name under keys
 	single bool         // the session is taken
@@ -63,7 +64,7 @@ func (c *connection) find(identity []byte, cs tls.ConnectionState) (state *tls.S
 			state, reason = nil, MissStoreError
 		}
 	}()
-	o := offer{connection: c, cs: cs, now: time.Now(), at: c.s.keyring.clock.Read(), server: normalName(cs.ServerName)}
+	o := offer{connection: c, cs: cs, now: time.Now(), at: c.s.keyring.clock.Read(), server: hostname.Normal(cs.ServerName)}
 	var r *sealing.Record
 	switch {
 	case s.closed.Load():

@@ -32,7 +32,7 @@ const (
 // is of. In the process watermarks are found by that: names hang on secrets, which rotate.
 type watermark struct {
 	kind  string
-	thing string // a principalID, a normalName, or nothing
+	thing string // a principalID, a hostname.Normal, or nothing
 }
 
 var everything = watermark{kind: sealing.OfEverything}

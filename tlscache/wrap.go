@@ -10,6 +10,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/hostname"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
@@ -41,7 +42,7 @@ func (c *connection) wrap(cs tls.ConnectionState, ss *tls.SessionState) (ticket 
 		s.counts.unstable.Add(1)
 		return s.second(c.before.wrap, cs, ss, MissScope), nil
 	}
-	i := issue{connection: c, cs: cs, ss: ss, now: time.Now(), at: s.keyring.clock.Read(), server: normalName(cs.ServerName)}
+	i := issue{connection: c, cs: cs, ss: ss, now: time.Now(), at: s.keyring.clock.Read(), server: hostname.Normal(cs.ServerName)}
 	return i.ticket(), nil
 }
 
@@ -75,7 +76,7 @@ type issue struct {
 	ss        *tls.SessionState
 	now       time.Time
 	at        clock.Stamp // the same
-	server    string      // normalName
+	server    string      // hostname.Normal
 	principal sealing.PrincipalID
 	lineage   [sha256.Size]byte // TLS 1.2
 }

@@ -33,7 +33,7 @@ type Record struct {
 	// What the session is bound to. Not in the sealed form, but authenticated with it.
 	ID     [NameSize]byte // of its handle
 	Scope  [sha256.Size]byte
-	Server string // normalName
+	Server string // in the form of hostname.Normal
 
 	Lineage [sha256.Size]byte // of a TLS 1.2 session; found again in state
 }

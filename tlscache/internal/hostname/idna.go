@@ -1,4 +1,4 @@
-package tlscache
+package hostname
 
 import (
 	"strings"
@@ -16,7 +16,7 @@ const maxLabel = 63
 // write it is encoded as net/http encodes it. Left alone are names with bytes that no host name has or that are not
 // UTF-8, and labels with a letter that folds to an ASCII one: a Kelvin sign is no k.
 func toASCII(name string) string {
-	encode := !isASCII(name) && utf8.ValidString(name)
+	encode := !IsASCII(name) && utf8.ValidString(name)
 	lower := make([]byte, len(name))
 	for i := range len(name) {
 		c := name[i]
@@ -43,7 +43,7 @@ func toASCII(name string) string {
 // aLabel returns the A-label of a label that is not ASCII and has one.
 func aLabel(label string) (string, bool) {
 	runes := []rune(label)
-	if isASCII(label) || len(runes) > maxLabel {
+	if IsASCII(label) || len(runes) > maxLabel {
 		return "", false
 	}
 	for i, r := range runes {
@@ -56,7 +56,7 @@ func aLabel(label string) (string, bool) {
 	return "xn--" + punycode(runes), true
 }
 
-func isASCII(s string) bool {
+func IsASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return false

@@ -1,4 +1,4 @@
-package tlscache
+package hostname
 
 import "testing"
 
@@ -46,11 +46,11 @@ func TestServerNamesCompareAsDNSDoes(t *testing.T) {
 		{"\u212aelvin.example", "\u212aelvin.example"}, // the Kelvin sign is no k
 		{"\xffA", "\xffa"},
 	} {
-		if got := normalName(tt.name); got != tt.want {
-			t.Errorf("normalName(%q) = %q; want %q", tt.name, got, tt.want)
+		if got := Normal(tt.name); got != tt.want {
+			t.Errorf("Normal(%q) = %q; want %q", tt.name, got, tt.want)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { normalName("www.example.com") }); n != 0 {
-		t.Errorf("normalName of a normal name allocates %v times; want 0", n)
+	if n := testing.AllocsPerRun(100, func() { Normal("www.example.com") }); n != 0 {
+		t.Errorf("Normal of a normal name allocates %v times; want 0", n)
 	}
 }

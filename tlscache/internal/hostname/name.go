@@ -1,15 +1,12 @@
-package tlscache
+// Package hostname knows the one form in which host names are compared, whoever spells them.
+package hostname
 
 import (
-	"hash/maphash"
 	"net/netip"
 	"strings"
-	"sync/atomic"
-
-	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
-// normalName returns the one form in which host names are compared: a client's tickets lie under it, FlushHost
+// Normal returns the one form in which host names are compared: a client's tickets lie under it, FlushHost
 // and RevokeServerName look for it, and a server's sessions are bound to it.
 //
 //   - ASCII letters are in lower case, and no dots trail, as DNS compares names and crypto/tls sends them.
@@ -22,14 +19,14 @@ import (
 //
 // What is none of this stays as it is, byte by byte. A name that is nothing but a port stays, too: the empty name
 // means something of its own.
-func normalName(name string) string {
-	host, _ := splitName(name)
+func Normal(name string) string {
+	host, _ := Split(name)
 	return host
 }
 
-// splitName returns the normal form of the host in a name and what came with it: a zone, then a port, each with
+// Split returns the normal form of the host in a name and what came with it: a zone, then a port, each with
 // the character that begins it. Two zones or ports of a host may be two servers.
-func splitName(name string) (host, rest string) {
+func Split(name string) (host, rest string) {
 	if isPlain(name) {
 		return name, "" // nearly always
 	}
@@ -97,31 +94,4 @@ func parseAddr(host string) (addr, zone string, ok bool) {
 		zone = "%" + zone
 	}
 	return ip.Unmap().String(), zone, true
-}
-
-// nameSlots is how many server names a nameCache has at once. Most servers have a few; where two meet
-// in a slot, or a client makes names up, an HMAC is computed as if there were no cache.
-const nameSlots = 64
-
-// A nameCache saves computing the name of a server name twice in each handshake. The zero value is ready;
-// it is safe for concurrent use.
-type nameCache [nameSlots]atomic.Pointer[namedServer]
-
-type namedServer struct {
-	keys   *sealing.Keys
-	server string
-	name   sealing.Name
-}
-
-var nameSeed = maphash.MakeSeed()
-
-// serverName returns the name, under some keys, of a server name that is normal.
-func (s *Server) serverName(k *sealing.Keys, server string) sealing.Name {
-	slot := &s.names[maphash.String(nameSeed, server)%nameSlots]
-	if n := slot.Load(); n != nil && n.keys == k && n.server == server {
-		return n.name
-	}
-	n := &namedServer{keys: k, server: strings.Clone(server), name: k.Name(sealing.OfServerName, []byte(server))}
-	slot.Store(n)
-	return n.name
 }
