@@ -12,6 +12,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/hostname"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // Defaults of a ClientConfig.
@@ -34,6 +35,9 @@ const (
 	// maxPerKey is the most of ClientConfig.PerKey: a Store is asked for all tickets of a key at once.
 	maxPerKey = 1 << 16
 )
+
+// DefaultClientBudget is the default of ClientConfig.Budget.
+const DefaultClientBudget = DefaultBudget
 
 // ClientConfig sets up a Client. The zero value is a good one: tickets in this process's
 // memory, reused where there is no fresh one. It is read once, by NewClient.
@@ -109,11 +113,11 @@ func (cfg ClientConfig) validate() (ClientConfig, error) {
 	if cfg.PerKey < 0 || cfg.PerKey > maxPerKey {
 		faults.add("PerKey is %d; want from 1 to %d, or 0 for %d", cfg.PerKey, maxPerKey, DefaultPerKey)
 	}
-	if cfg.MaxAge != 0 && (cfg.MaxAge < minMaxAge || cfg.MaxAge > maxLife13) {
-		faults.add("MaxAge is %v; want from %v to %v, or 0 for %v", cfg.MaxAge, minMaxAge, maxLife13, maxLife13)
+	if cfg.MaxAge != 0 && (cfg.MaxAge < minMaxAge || cfg.MaxAge > tickets.MaxLife13) {
+		faults.add("MaxAge is %v; want from %v to %v, or 0 for %v", cfg.MaxAge, minMaxAge, tickets.MaxLife13, tickets.MaxLife13)
 	}
 	cfg.MaxSessions, cfg.PerKey = orDefault(cfg.MaxSessions, DefaultClientSessions), orDefault(cfg.PerKey, DefaultPerKey)
-	cfg.MaxAge = orDefault(cfg.MaxAge, maxLife13)
+	cfg.MaxAge = orDefault(cfg.MaxAge, tickets.MaxLife13)
 	span("HandshakeTimeout", &cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	span("Budget", &cfg.Budget, DefaultClientBudget)
 	faults.addOfStore(cfg.Store, cfg.Keyring, "tickets")
@@ -142,11 +146,11 @@ func (cfg ClientConfig) validate() (ClientConfig, error) {
 // nothing where they have none to return, and so do those of a nil Client. A Client must not be copied.
 type Client struct {
 	cfg   ClientConfig
-	pool  pool
+	pool  tickets.Pool
 	stats clientCounters
 
 	clock    clock.Clock
-	families *families
+	families *tickets.Families
 	pools    certPools // of RootCAs
 	trouble  *trouble
 	hidden   certLists // of connections with ECH, seen where Install saw a Config without
@@ -177,7 +181,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if c.trouble, err = newTrouble(); err != nil {
 		return nil, err
 	}
-	if c.families, err = newFamilies(cfg.MaxSessions); err != nil {
+	if c.families, err = tickets.NewFamilies(cfg.MaxSessions); err != nil {
 		return nil, err
 	}
 	if c.pool, err = c.newPool(); err != nil {
@@ -197,11 +201,20 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 }
 
 // newPool returns the pool that the Config asks for.
-func (c *Client) newPool() (pool, error) {
+func (c *Client) newPool() (tickets.Pool, error) {
+	cfg := tickets.Config{MaxSessions: c.cfg.MaxSessions, PerKey: c.cfg.PerKey, SingleUse: c.cfg.SingleUse}
 	if c.cfg.Store == nil {
-		return newMemoryPool(c.cfg, &c.clock)
+		return tickets.NewMemoryPool(cfg, &c.clock)
 	}
-	return newStorePool(c.cfg, &c.clock, c.families)
+	keyring := c.cfg.Keyring
+	if keyring == nil {
+		var err error
+		if keyring, err = NewKeyring(NewSecret(0)); err != nil {
+			return nil, err
+		}
+	}
+	cfg.Store, cfg.Keys, cfg.Budget, cfg.MaxInFlight = c.cfg.Store, keyring.keys, c.cfg.Budget, DefaultMaxInFlight
+	return tickets.NewStorePool(cfg, &c.clock, c.families)
 }
 
 // Install makes the connections of a client Config resume with the Client's tickets. It sets
@@ -293,7 +306,7 @@ func (c *Client) View(scope string) tls.ClientSessionCache {
 func (c *Client) FlushHost(host string) {
 	if name := hostname.Normal(host); name != "" && !c.isZero() {
 		c.flushes.Add(1) // first: a dial under way gives no ticket back from now on
-		c.pool.flush(name)
+		c.pool.Flush(name)
 	}
 }
 
@@ -301,7 +314,7 @@ func (c *Client) FlushHost(host string) {
 func (c *Client) Flush() {
 	if !c.isZero() {
 		c.flushes.Add(1)
-		c.pool.flushAll()
+		c.pool.FlushAll()
 	}
 }
 
@@ -310,9 +323,9 @@ func (c *Client) Flush() {
 // always returns nil.
 func (c *Client) Close() error {
 	if !c.isZero() && c.closed.CompareAndSwap(false, true) {
-		c.pool.close()
+		c.pool.Close()
 		c.trouble.close()
-		c.families.close()
+		c.families.Close()
 	}
 	return nil
 }

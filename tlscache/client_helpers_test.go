@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 const testName = "a.test"
@@ -208,7 +210,7 @@ func (f fakeTicket) encode() []byte {
 		f.created = time.Now()
 	}
 	if f.life == 0 {
-		f.life = maxLife13
+		f.life = tickets.MaxLife13
 	}
 	if f.secret == "" {
 		f.secret = "secret of " + f.label
@@ -250,9 +252,9 @@ func labelOf(t testing.TB, cache tls.ClientSessionCache, name string) string {
 }
 
 // newFakeTicket returns a ticket that a Client's pool may hold.
-func newFakeTicket(t testing.TB, c *Client, f fakeTicket) ticket {
+func newFakeTicket(t testing.TB, c *Client, f fakeTicket) tickets.Ticket {
 	t.Helper()
-	made, _, ok := newTicket(f.state(t), c.clock.Read(), maxLife13, c.families)
+	made, _, ok := tickets.New(f.state(t), c.clock.Read(), tickets.MaxLife13, c.families)
 	if !ok {
 		t.Fatal("newTicket refuses a ticket that came just now")
 	}

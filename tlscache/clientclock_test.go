@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
@@ -40,9 +41,9 @@ func putNow(t testing.TB, v tls.ClientSessionCache, clock *clock.Fake, label str
 // may be set back.
 func TestTicketsEndByBothClocks(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
-		life := maxLife12
+		life := tickets.MaxLife12
 		if version == tls.VersionTLS13 {
-			life = maxLife13
+			life = tickets.MaxLife13
 		}
 		clockedPools(t, ClientConfig{}, func(t *testing.T, clock *clock.Fake, client func() *Client) {
 			v := client().View("test")
@@ -132,9 +133,9 @@ func shifted(cfg *tls.Config, clock *clock.Fake) *tls.Config {
 // crypto/tls goes by the Config's clock, and so does a ticket.
 func TestTicketsEndByTheConfigsClock(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
-		life := maxLife12
+		life := tickets.MaxLife12
 		if version == tls.VersionTLS13 {
-			life = maxLife13
+			life = tickets.MaxLife13
 		}
 		clock := new(clock.Fake)
 		p := startPeer(t, func(cfg *tls.Config) { cfg.MaxVersion = version })
@@ -161,9 +162,9 @@ func TestTicketsEndByTheConfigsClock(t *testing.T) {
 // authenticated again.
 func TestRenewedTicketsEndWithTheirFamily(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
-		life, step := maxLife12, time.Hour
+		life, step := tickets.MaxLife12, time.Hour
 		if version == tls.VersionTLS13 {
-			life, step = maxLife13, 7*time.Hour
+			life, step = tickets.MaxLife13, 7*time.Hour
 		}
 		for _, singleUse := range []bool{false, true} {
 			t.Run(fmt.Sprint("single use ", singleUse), func(t *testing.T) {
@@ -244,7 +245,7 @@ func TestALateTicketOfAConnectionIsOfItsFamily(t *testing.T) {
 	clock.Under(&c.clock)
 	v := c.View("test")
 	v.Put("a", cache.cs)
-	clock.Pass(maxLife13 - time.Hour)
+	clock.Pass(tickets.MaxLife13 - time.Hour)
 	_, state, err := cache.cs.ResumptionState()
 	if err != nil {
 		t.Fatal(err)
@@ -297,19 +298,19 @@ func TestAMasterSecretIsKnownWithoutItsTickets(t *testing.T) {
 func TestTicketsOfVersion1AreRead(t *testing.T) {
 	c := newTestClient(t, ClientConfig{})
 	tk := newFakeTicket(t, c, fakeTicket{label: "1", life: time.Hour})
-	key := poolKey(viewScope("test"), "a")
-	b, err := appendTicket(nil, key, &tk)
+	key := tickets.Key(viewScope("test"), "a")
+	b, err := tickets.AppendTicket(nil, key, &tk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	old := append([]byte{1}, b[1:9]...)
 	old = append(old, b[17:]...)
-	found, got, err := decodeTicket(old)
-	if err != nil || found != key || string(got.label) != "1" || got.end != got.until {
+	found, got, err := tickets.DecodeTicket(old)
+	if err != nil || found != key || string(got.Label) != "1" || got.End != got.Until {
 		t.Fatalf("decodeTicket = %q, %v; want the ticket, and its deadline for its family", found, err)
 	}
 	for _, bad := range [][]byte{append([]byte{3}, b[1:]...), append([]byte{1}, b[1:]...), append([]byte{2}, old[1:]...), old[:9], b[:17], {1}, {2}, nil} {
-		if _, _, err := decodeTicket(bad); err == nil {
+		if _, _, err := tickets.DecodeTicket(bad); err == nil {
 			t.Errorf("an encoding of version %v and %d bytes is taken for a ticket", bad[:min(1, len(bad))], len(bad))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // clientMethods is every exported method of a Client, and what it does when it has nothing to work with.
@@ -97,7 +98,7 @@ var clientFaults = []struct {
 	{"PerKey", ClientConfig{PerKey: 65537}, "PerKey is 65537; want from 1 to 65536, or 0 for 8"},
 	{"MaxAge", ClientConfig{MaxAge: -1}, "MaxAge is -1ns; want from 1s to 168h0m0s, or 0 for 168h0m0s"},
 	{"MaxAge", ClientConfig{MaxAge: time.Second - 1}, "MaxAge is 999.999999ms; want from 1s to 168h0m0s, or 0 for 168h0m0s"},
-	{"MaxAge", ClientConfig{MaxAge: maxLife13 + 1}, "MaxAge is 168h0m0.000000001s; want from 1s to 168h0m0s, or 0 for 168h0m0s"},
+	{"MaxAge", ClientConfig{MaxAge: tickets.MaxLife13 + 1}, "MaxAge is 168h0m0.000000001s; want from 1s to 168h0m0s, or 0 for 168h0m0s"},
 	{"HandshakeTimeout", ClientConfig{HandshakeTimeout: -time.Second}, "HandshakeTimeout is -1s; want at least 1ns, or 0 for 10s"},
 	{"Budget", ClientConfig{Budget: -1}, "Budget is -1ns; want at least 1ns, or 0 for 5ms"},
 	{"TLS", ClientConfig{TLS: &tls.Config{SessionTicketsDisabled: true}}, "TLS has SessionTicketsDisabled, so nothing can resume; want it false"},
@@ -125,7 +126,7 @@ func TestErrorsOfClientsSayFromWhatToWhat(t *testing.T) {
 	}
 	for _, cfg := range []ClientConfig{
 		{MaxSessions: 1, PerKey: 1, MaxAge: time.Second, HandshakeTimeout: 1, Budget: 1},
-		{MaxSessions: 1 << 30, PerKey: 1 << 16, MaxAge: maxLife13, HandshakeTimeout: 1<<63 - 1, Budget: 1<<63 - 1},
+		{MaxSessions: 1 << 30, PerKey: 1 << 16, MaxAge: tickets.MaxLife13, HandshakeTimeout: 1<<63 - 1, Budget: 1<<63 - 1},
 	} {
 		for _, store := range []session.Indexed{nil, newMemory(t, session.MemoryConfig{})} {
 			cfg.Store = store
@@ -159,10 +160,10 @@ func TestCallsOfAClientThatCannotWorkSayWhy(t *testing.T) {
 		{"Export without a Keyring", c.Export(io.Discard, ExportConfig{}), "Keyring is nil"},
 		{"Export with a zero Keyring", c.Export(io.Discard, ExportConfig{Keyring: new(Keyring)}), "NewKeyring"},
 		{"Export of negative lives", c.Export(io.Discard, ExportConfig{Keyring: keyring, MinLife: -1}), "MinLife is -1ns; want from 0s to 168h0m0s"},
-		{"Export of no lives", c.Export(io.Discard, ExportConfig{Keyring: keyring, MinLife: maxLife13 + 1}), "MinLife is 168h0m0.000000001s; want from 0s to 168h0m0s"},
+		{"Export of no lives", c.Export(io.Discard, ExportConfig{Keyring: keyring, MinLife: tickets.MaxLife13 + 1}), "MinLife is 168h0m0.000000001s; want from 0s to 168h0m0s"},
 		{"Import of nil", c.Import(nil, ImportConfig{Keyring: keyring}), "Reader is nil"},
 		{"Import without a Keyring", c.Import(bytes.NewReader(nil), ImportConfig{}), "Keyring is nil"},
-		{"Import of no lives", c.Import(bytes.NewReader(nil), ImportConfig{Keyring: keyring, MinLife: maxLife13 + 1}), "MinLife is 168h"},
+		{"Import of no lives", c.Import(bytes.NewReader(nil), ImportConfig{Keyring: keyring, MinLife: tickets.MaxLife13 + 1}), "MinLife is 168h"},
 		{"Import of nothing", c.Import(bytes.NewReader(nil), ImportConfig{Keyring: keyring}), "not an exported file"},
 		{"a dial that returns nothing", dial("a.test:443"), "DialContext returned no connection"},
 		{"a dial without a port", dial("a.test"), "host:port, as in example.com:443 or [::1]:443: missing port"},

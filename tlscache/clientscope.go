@@ -8,15 +8,13 @@ import (
 	"fmt"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // A scope in a pool's key: the digest of the trust configuration, the number of its RootCAs,
 // and what is known about it. Pools are numbered as they come, so another process may
 // number them otherwise; crypto/tls then refuses the ticket, which costs a handshake.
-const (
-	scopeSize  = sha256.Size + 4 + 1
-	scopeFlags = scopeSize - 1
-)
+const scopeFlags = tickets.ScopeSize - 1
 
 // What the last byte of a scope says.
 const (
@@ -55,7 +53,7 @@ func viewScope(named string) string {
 }
 
 func scopeKey(sum [sha256.Size]byte, roots uint32, flags byte) string {
-	b := append(make([]byte, 0, scopeSize), sum[:]...)
+	b := append(make([]byte, 0, tickets.ScopeSize), sum[:]...)
 	b = binary.BigEndian.AppendUint32(b, roots)
 	return string(append(b, flags))
 }

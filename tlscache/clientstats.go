@@ -60,15 +60,15 @@ func (c *Client) Stats() ClientStats {
 	if c.isZero() {
 		return ClientStats{Misses: map[MissReason]uint64{}}
 	}
-	n, held := &c.stats, c.pool.held()
+	n, held := &c.stats, c.pool.Held()
 	st := ClientStats{
 		Accepted: n.accepted.Load(), Failed: n.failed.Load(), Offered: n.offered.Load(), // in this order: it is no less
 		Stored: n.stored.Load(), Refused: n.refused.Load(), TooLarge: n.tooLarge.Load(), MixedECH: n.mixedECH.Load(),
-		Held: held.tickets, Expired: held.expired, Evicted: held.evicted,
+		Held: held.Tickets, Expired: held.Expired, Evicted: held.Evicted,
 		Exported: n.exported.Load(), Imported: n.imported.Load(),
 		LeftOut: n.leftOut.Load(), Foreign: n.foreign.Load(), Late: n.late.Load(),
 		Misses: make(map[MissReason]uint64),
-		Store:  held.store,
+		Store:  storeStats(held.Store),
 	}
 	for r := range n.misses {
 		if c := n.misses[r].Load(); c > 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // A view is the tls.ClientSessionCache of one scope. Any number of connections share it, so
@@ -29,9 +30,11 @@ func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
 		return nil, false
 	}
 	key := v.key(sessionKey)
-	l, why := loan(nil), MissScope
+	l, why := tickets.Loan(nil), MissScope
 	if v.ech.mayOffer() {
-		l, why = v.client.pool.take(key, v.client.now(v.time))
+		var err error
+		l, err = v.client.pool.Take(key, v.client.now(v.time))
+		why = missOf(err)
 	}
 	if v.installed {
 		v.client.trouble.begin(key, l != nil)
@@ -52,7 +55,7 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 	key := v.key(sessionKey)
 	if cs == nil {
 		v.client.stats.failed.Add(1)
-		v.client.pool.strike(key)
+		v.client.pool.Strike(key)
 		if v.installed {
 			v.client.trouble.strike(key, false)
 		}
@@ -63,11 +66,11 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 		return
 	}
 	if t, ok := v.client.accept(key, cs, v.client.now(v.time)); ok {
-		v.client.pool.put(key, t)
+		v.client.pool.Put(key, t)
 	}
 }
 
-func (v *view) key(sessionKey string) string { return poolKey(v.scope, sessionKey) }
+func (v *view) key(sessionKey string) string { return tickets.Key(v.scope, sessionKey) }
 
 // verify is the VerifyConnection of an installed Config: the user's function, if there is one, and the
 // accounting.
@@ -118,17 +121,17 @@ func (v *view) observe(cs tls.ConnectionState) {
 	// It need not be the one that did; then a good ticket goes, and the next one comes with
 	// the connection that used it.
 	if !v.client.trouble.wasMiss(key) && !v.client.trouble.excuse(key) {
-		v.client.pool.drop(key)
+		v.client.pool.Drop(key)
 	}
 }
 
 // offer turns what a pool gave into what crypto/tls takes, or nil, and counts.
-func (c *Client) offer(l loan, why MissReason) *tls.ClientSessionState {
+func (c *Client) offer(l tickets.Loan, why MissReason) *tls.ClientSessionState {
 	if l == nil {
 		c.stats.misses[why].Add(1)
 		return nil
 	}
-	cs, err := l.lent().offer()
+	cs, err := l.Lent().Offer()
 	if err != nil {
 		c.stats.misses[MissMalformed].Add(1)
 		return nil
@@ -138,9 +141,9 @@ func (c *Client) offer(l loan, why MissReason) *tls.ClientSessionState {
 }
 
 // accept returns the ticket that a server sent, which is not ok if it is not to be stored.
-func (c *Client) accept(key string, cs *tls.ClientSessionState, now clock.Stamp) (t ticket, ok bool) {
-	t, bytes, ok := newTicket(cs, now, c.cfg.MaxAge, c.families)
-	if ok && bytes > maxTicketBytes {
+func (c *Client) accept(key string, cs *tls.ClientSessionState, now clock.Stamp) (t tickets.Ticket, ok bool) {
+	t, bytes, ok := tickets.New(cs, now, c.cfg.MaxAge, c.families)
+	if ok && bytes > tickets.MaxTicketBytes {
 		c.stats.tooLarge.Add(1)
 		return t, false
 	}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // DialTLSContext connects to addr, which is host:port, and does the handshake with
@@ -67,7 +70,7 @@ type dialView struct {
 	client         *Client
 	name, endpoint string // keys
 
-	offered     loan
+	offered     tickets.Loan
 	key         string // of the offered ticket: name or endpoint
 	flushes     uint64 // of the Client, before it was taken
 	struck      bool   // crypto/tls has refused it, or the handshake failed
@@ -76,26 +79,26 @@ type dialView struct {
 }
 
 func (c *Client) newDialView(serverName string, addr net.Addr) *dialView {
-	name, address := poolKey(c.dial.scope, serverName), ""
+	name, address := tickets.Key(c.dial.scope, serverName), ""
 	if addr != nil {
 		address = addr.String()
 	}
-	return &dialView{client: c, name: name, endpoint: endpointKey(name, address)}
+	return &dialView{client: c, name: name, endpoint: tickets.EndpointKey(name, address)}
 }
 
 // Get hands out a ticket for this connection.
 func (d *dialView) Get(string) (*tls.ClientSessionState, bool) {
 	now := d.client.now(d.client.dial.config.Time)
 	d.flushes = d.client.flushes.Load()
-	l, why := d.client.pool.take(d.endpoint, now)
+	l, err := d.client.pool.Take(d.endpoint, now)
 	d.key = d.endpoint
 	if l == nil && !d.client.cfg.SingleUse {
 		d.key = d.name
-		if l, why = d.client.pool.peek(d.name, now); l != nil && d.client.trouble.declined(d.endpoint, l.lent().identity()) {
-			l, why = nil, MissGone
+		if l, err = d.client.pool.Peek(d.name, now); l != nil && d.client.trouble.declined(d.endpoint, l.Lent().Identity()) {
+			l, err = nil, session.ErrNotFound
 		}
 	}
-	cs := d.client.offer(l, why)
+	cs := d.client.offer(l, missOf(err))
 	if cs != nil {
 		d.offered = l
 	}
@@ -113,9 +116,9 @@ func (d *dialView) Put(_ string, cs *tls.ClientSessionState) {
 	if !ok {
 		return
 	}
-	d.client.pool.put(d.endpoint, t)
+	d.client.pool.Put(d.endpoint, t)
 	if !d.client.cfg.SingleUse {
-		d.client.pool.mirror(d.name, t)
+		d.client.pool.Mirror(d.name, t)
 	}
 }
 
@@ -140,22 +143,22 @@ func (d *dialView) done(ctx context.Context, err error) {
 	switch {
 	case d.offered == nil:
 		return
-	case d.struck && errors.Is(ctx.Err(), context.Canceled) && c.pool.cancelled(d.key, d.offered) <= maxCancelled:
+	case d.struck && errors.Is(ctx.Err(), context.Canceled) && c.pool.Cancelled(d.key, d.offered) <= tickets.MaxCancelled:
 		// The caller gave up: that says little about the ticket. Offered again it would
 		// be recognised, though, and what single use promises is that it is not.
 		c.stats.failed.Add(1)
 		if !c.cfg.SingleUse && d.key == d.endpoint {
-			c.pool.giveBack(d.key, d.offered, func() bool { return c.flushes.Load() == d.flushes })
+			c.pool.GiveBack(d.key, d.offered, func() bool { return c.flushes.Load() == d.flushes })
 		}
 	case d.struck && err == nil:
 		// No handshake failed: crypto/tls did not offer it, and never will.
 		c.stats.failed.Add(1)
-		c.pool.drop(d.key)
-		c.trouble.decline(d.endpoint, d.offered.lent().identity())
+		c.pool.Drop(d.key)
+		c.trouble.decline(d.endpoint, d.offered.Lent().Identity())
 	case d.struck:
 		c.stats.failed.Add(1)
-		c.pool.strike(d.key)
-		c.trouble.decline(d.endpoint, d.offered.lent().identity())
+		c.pool.Strike(d.key)
+		c.trouble.decline(d.endpoint, d.offered.Lent().Identity())
 		if !d.established {
 			c.trouble.strike(d.endpoint, isAlert(err))
 		}
@@ -163,9 +166,9 @@ func (d *dialView) done(ctx context.Context, err error) {
 		c.trouble.over(d.endpoint)
 	default:
 		// The name may still have it, for other endpoints: this one is not offered it again.
-		c.trouble.decline(d.endpoint, d.offered.lent().identity())
+		c.trouble.decline(d.endpoint, d.offered.Lent().Identity())
 		if d.key == d.endpoint {
-			c.pool.drop(d.key)
+			c.pool.Drop(d.key)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // dialTo returns a ClientConfig.DialContext that reaches whatever addr says at the time.
@@ -191,7 +192,7 @@ func TestACancelledDialCostsNoTicket(t *testing.T) {
 			DialContext: cancellable(dialTo(func() string { return p.addr })),
 		})
 		wantDial(t, c, false)
-		for range maxCancelled {
+		for range tickets.MaxCancelled {
 			if err := cancelledDial(c); !errors.Is(err, context.Canceled) {
 				t.Fatalf("dial = %v; want it cancelled", err)
 			}
@@ -251,10 +252,10 @@ func TestAFlushedTicketIsNotGivenBack(t *testing.T) {
 			}
 
 			// The flush passes while the ticket is being given back.
-			c.pool.put(cancelled.endpoint, newFakeTicket(t, c, fakeTicket{label: "2"}))
-			taken, _ := c.pool.take(cancelled.endpoint, c.clock.Read())
+			c.pool.Put(cancelled.endpoint, newFakeTicket(t, c, fakeTicket{label: "2"}))
+			taken, _ := c.pool.Take(cancelled.endpoint, c.clock.Read())
 			asked := 0
-			c.pool.giveBack(cancelled.endpoint, taken, func() bool { asked++; return asked == 1 })
+			c.pool.GiveBack(cancelled.endpoint, taken, func() bool { asked++; return asked == 1 })
 			if got := labelOf(t, c.newDialView(testName, memAddr{}), ""); got != "" {
 				t.Errorf("Get after a flush in the middle of giving back = %q; want none, Store %v", got, store != nil)
 			}
@@ -274,7 +275,7 @@ func TestATicketThatIsNeverAnsweredIsGivenUp(t *testing.T) {
 		}
 		c = newTestClient(t, cfg)
 		wantDial(t, c, false)
-		for range maxCancelled + 1 {
+		for range tickets.MaxCancelled + 1 {
 			if err := cancelledDial(c); !errors.Is(err, context.Canceled) {
 				t.Fatalf("dial = %v; want it cancelled", err)
 			}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
@@ -62,12 +63,12 @@ func (s *certLists) add(certs []*x509.Certificate) {
 	if len(certs) == 0 {
 		return // no client's connection
 	}
-	if _, known := s.lists.LoadOrStore(certListOf(certs), nil); !known {
-		runtime.AddCleanup(&certs[0], func(l certList) { s.lists.Delete(l) }, certListOf(certs))
+	if _, known := s.lists.LoadOrStore(tickets.CertListOf(certs), nil); !known {
+		runtime.AddCleanup(&certs[0], func(l tickets.CertList) { s.lists.Delete(l) }, tickets.CertListOf(certs))
 	}
 }
 
 func (s *certLists) has(certs []*x509.Certificate) bool {
-	_, ok := s.lists.Load(certListOf(certs))
+	_, ok := s.lists.Load(tickets.CertListOf(certs))
 	return ok
 }

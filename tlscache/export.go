@@ -1,8 +1,6 @@
 package tlscache
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // An exported file is magic(8) salt(16) and one sealed block, bound to both, that contains
@@ -69,28 +68,28 @@ func (c *Client) Export(w io.Writer, cfg ExportConfig) error {
 	if err != nil {
 		return err
 	}
-	held := p.all()
-	if slices.ContainsFunc(held, func(h heldTicket) bool { return h.key[scopeFlags]&scopeUnstable != 0 }) {
+	held := p.All()
+	if slices.ContainsFunc(held, func(h tickets.KeyedTicket) bool { return h.Key[scopeFlags]&scopeUnstable != 0 }) {
 		return errors.New("tlscache: Export: there are tickets of a Config with VerifyPeerCertificate or GetClientCertificate, " +
 			"which no other process can tell from another; set ClientConfig.Scope to a name for what they do")
 	}
 	var leftOut uint64
 	now := c.clock.Read()
-	held = slices.DeleteFunc(held, func(h heldTicket) bool {
-		out := !cfg.ClientCertificates && h.key[scopeFlags]&(scopeClientCert|scopeOfAView) != 0
+	held = slices.DeleteFunc(held, func(h tickets.KeyedTicket) bool {
+		out := !cfg.ClientCertificates && h.Key[scopeFlags]&(scopeClientCert|scopeOfAView) != 0
 		if out {
 			leftOut++
 		}
-		return out || h.ticket.left(now) < max(cfg.MinLife, 1)
+		return out || h.Ticket.Left(now) < max(cfg.MinLife, 1)
 	})
 	if c.cfg.SingleUse {
-		held = slices.DeleteFunc(held, func(h heldTicket) bool { return !p.remove(h.key, h.ticket) })
+		held = slices.DeleteFunc(held, func(h tickets.KeyedTicket) bool { return !p.Remove(h.Key, h.Ticket) })
 	}
 	written, err := writeExport(w, cfg.Keyring, held)
 	if err != nil {
 		if c.cfg.SingleUse && !written {
 			for _, h := range held {
-				p.restore(h.key, h.ticket)
+				p.Restore(h.Key, h.Ticket)
 			}
 		}
 		return err
@@ -101,14 +100,14 @@ func (c *Client) Export(w io.Writer, cfg ExportConfig) error {
 }
 
 // writeExport writes one file and reports whether all of it may have been written.
-func writeExport(w io.Writer, keyring *Keyring, held []heldTicket) (written bool, err error) {
+func writeExport(w io.Writer, keyring *Keyring, held []tickets.KeyedTicket) (written bool, err error) {
 	file := append(make([]byte, 0, exportHeader), exportMagic...)
 	file = append(file, make([]byte, exportSaltSize)...)
 	rand.Read(file[len(exportMagic):]) // never fails
-	plain := sealing.AppendField(nil, []byte(goRelease()))
+	plain := sealing.AppendField(nil, []byte(tickets.GoRelease()))
 	plain = binary.BigEndian.AppendUint32(plain, uint32(len(held)))
 	for _, h := range held {
-		encoded, err := appendTicket(nil, h.key, &h.ticket.ticket)
+		encoded, err := tickets.AppendTicket(nil, h.Key, &h.Ticket.Ticket)
 		if err != nil {
 			return false, fmt.Errorf("tlscache: Export: cannot encode a ticket: %w", err)
 		}
@@ -168,12 +167,12 @@ func (c *Client) Import(r io.Reader, cfg ImportConfig) error {
 	now := c.clock.Read()
 	for _, i := range imported {
 		switch {
-		case !i.ticket.revive(now, cfg.MinLife):
+		case !i.ticket.Revive(now, cfg.MinLife):
 			c.stats.late.Add(1)
-		case c.families.adopt(&i.ticket) > maxTicketBytes:
+		case c.families.Adopt(&i.ticket) > tickets.MaxTicketBytes:
 			c.stats.tooLarge.Add(1)
-		case !p.has(i.key, &i.ticket):
-			p.put(i.key, i.ticket)
+		case !p.Has(i.key, &i.ticket):
+			p.Put(i.key, i.ticket)
 			c.stats.imported.Add(1)
 		}
 	}
@@ -182,7 +181,7 @@ func (c *Client) Import(r io.Reader, cfg ImportConfig) error {
 
 // readExport returns what is in an exported file, or the number of tickets that cannot be
 // read as another release of Go wrote them.
-func readExport(file []byte, keyring *Keyring) (tickets []importedTicket, foreign int, err error) {
+func readExport(file []byte, keyring *Keyring) (read []importedTicket, foreign int, err error) {
 	if len(file) < exportHeader || string(file[:len(exportMagic)]) != exportMagic {
 		return nil, 0, ErrImportFormat
 	}
@@ -191,38 +190,38 @@ func readExport(file []byte, keyring *Keyring) (tickets []importedTicket, foreig
 	if err != nil {
 		return nil, 0, ErrImportKey
 	}
-	release, rest, ok := cutField(plain)
+	release, rest, ok := sealing.CutField(plain)
 	if !ok || len(rest) < 4 {
 		return nil, 0, ErrImportFormat
 	}
 	count := binary.BigEndian.Uint32(rest)
 	rest = rest[4:]
-	if string(release) != goRelease() {
+	if string(release) != tickets.GoRelease() {
 		return nil, int(count), nil
 	}
 	for range count {
 		var encoded []byte
-		if encoded, rest, ok = cutField(rest); !ok {
+		if encoded, rest, ok = sealing.CutField(rest); !ok {
 			return nil, 0, ErrImportFormat
 		}
-		key, t, err := decodeTicket(encoded)
+		key, t, err := tickets.DecodeTicket(encoded)
 		if err != nil || key[scopeFlags]&scopeUnstable != 0 {
 			return nil, 0, ErrImportFormat
 		}
-		tickets = append(tickets, importedTicket{key, t})
+		read = append(read, importedTicket{key, t})
 	}
 	if len(rest) > 0 {
 		return nil, 0, ErrImportFormat
 	}
-	return tickets, 0, nil
+	return read, 0, nil
 }
 
 // memory returns the pool to export from or import to.
-func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*memoryPool, error) {
+func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*tickets.MemoryPool, error) {
 	if c.isZero() {
 		return nil, errZeroClient
 	}
-	p, ok := c.pool.(*memoryPool)
+	p, ok := c.pool.(*tickets.MemoryPool)
 	switch {
 	case c.closed.Load():
 		return nil, errClientClosed
@@ -230,8 +229,8 @@ func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*
 		return nil, fmt.Errorf("tlscache: %s: the tickets are in ClientConfig.Store, where they outlive the Client", what)
 	case keyring == nil || keyring.keys() == nil:
 		return nil, fmt.Errorf("tlscache: %s: Keyring is nil or a zero one; want NewKeyring, for tickets are secrets", what)
-	case minLife < 0 || minLife > maxLife13:
-		return nil, fmt.Errorf("tlscache: %s: MinLife is %v; want from 0s to %v, the longest life of a ticket", what, minLife, maxLife13)
+	case minLife < 0 || minLife > tickets.MaxLife13:
+		return nil, fmt.Errorf("tlscache: %s: MinLife is %v; want from 0s to %v, the longest life of a ticket", what, minLife, tickets.MaxLife13)
 	}
 	return p, nil
 }
@@ -239,40 +238,5 @@ func (c *Client) memory(what string, keyring *Keyring, minLife time.Duration) (*
 // An importedTicket is a ticket with its key.
 type importedTicket struct {
 	key    string
-	ticket ticket
-}
-
-// A heldTicket is a ticket of a memoryPool with its key.
-type heldTicket struct {
-	key    string
-	ticket *memoryTicket
-}
-
-// all returns the tickets held, the oldest first.
-func (p *memoryPool) all() []heldTicket {
-	var all []heldTicket
-	for k, t := range p.cache.All() {
-		all = append(all, heldTicket{k.Partial, t})
-	}
-	slices.SortFunc(all, func(a, b heldTicket) int { return cmp.Compare(a.ticket.sequence, b.ticket.sequence) })
-	return all
-}
-
-// remove takes one ticket out and reports whether it was there.
-func (p *memoryPool) remove(key string, t *memoryTicket) bool {
-	if !t.claim() {
-		return false
-	}
-	_, ok := p.cache.Take(placeOf(key, t))
-	return ok
-}
-
-// has reports whether the key has this very ticket, from a former Import, say.
-func (p *memoryPool) has(key string, t *ticket) bool {
-	for _, other := range p.cache.SelectSession(key) {
-		if bytes.Equal(other.label, t.label) {
-			return true
-		}
-	}
-	return false
+	ticket tickets.Ticket
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // exported returns the file that a Client writes.
@@ -293,7 +294,7 @@ func FuzzImport(f *testing.F) {
 	_, plain := wellFormed(f, keyring)
 	f.Add(plain)
 	f.Add(plain[:len(plain)/2])
-	f.Add(sealing.AppendField(nil, []byte(goRelease())))
+	f.Add(sealing.AppendField(nil, []byte(tickets.GoRelease())))
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		c := newTestClient(t, ClientConfig{})
 		err := c.Import(bytes.NewReader(exportFile(t, keyring, plain)), ImportConfig{Keyring: keyring})

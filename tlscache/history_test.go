@@ -12,6 +12,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
@@ -85,14 +86,14 @@ func TestPoolsOfSingleUseAreLinearizable(t *testing.T) {
 			if rng.IntN(2) == 0 {
 				label := labels[puts.Add(1)-1:][:1]
 				now := c.clock.Read()
-				c.pool.put("key", ticket{label: []byte(label), facts: tlsstate.Facts{Version: 0x304}, until: now.Plus(time.Hour), end: now.Plus(time.Hour)})
+				c.pool.Put("key", tickets.Ticket{Label: []byte(label), Facts: tlsstate.Facts{Version: 0x304}, Until: now.Plus(time.Hour), End: now.Plus(time.Hour)})
 				return call{put: label}, nil
 			}
-			got, _ := c.pool.take("key", c.clock.Read())
+			got, _ := c.pool.Take("key", c.clock.Read())
 			if got == nil {
 				return call{}, ""
 			}
-			return call{}, string(got.lent().label)
+			return call{}, string(got.Lent().Label)
 		}
 	})
 }

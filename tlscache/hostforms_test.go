@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // An addrConn says that it is connected to an address of its own choice.
@@ -223,12 +224,12 @@ func TestImportedNamesAreInTheNormalForm(t *testing.T) {
 	c := newTestClient(t, ClientConfig{})
 	v := c.View("test")
 	v.Put("x", fakeTicket{label: "1"}.state(t))
-	held := c.pool.(*memoryPool).all()
+	held := c.pool.(*tickets.MemoryPool).All()
 	c.Flush()
 	for old, now := range map[string]string{
 		"[::1]": "::1", "192.0.2.1:443": "192.0.2.1:443", "2001:DB8::A": "2001:db8::a", "b\u00fccher.test": "xn--bcher-kva.test", "a.test": "a.test",
 	} {
-		held[0].key = viewScope("test") + old
+		held[0].Key = viewScope("test") + old
 		var file writer
 		if _, err := writeExport(&file, keyring, held); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
@@ -370,18 +371,18 @@ func TestMirrorsGoFirst(t *testing.T) {
 // remove the other.
 func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
 	c := newTestClient(t, ClientConfig{})
-	v, p := c.View("test"), c.pool.(*memoryPool)
+	v, p := c.View("test"), c.pool.(*tickets.MemoryPool)
 	key := v.(*view).key("a")
 	puts(t, v, "used")
-	used, _ := p.take(key, c.clock.Read())
+	used, _ := p.Take(key, c.clock.Read())
 	puts(t, v, "fresh")
 	for _, remove := range []func(){
-		func() { p.discard(key, used.(*memoryTicket)) },
-		func() { p.giveBack(key, used, always) },
-		func() { p.remove(key, used.(*memoryTicket)) },
+		func() { p.Discard(key, used.(*tickets.MemoryTicket)) },
+		func() { p.GiveBack(key, used, always) },
+		func() { p.Remove(key, used.(*tickets.MemoryTicket)) },
 	} {
 		remove()
-		if fresh, _ := p.peek(key, c.clock.Read()); fresh == nil || string(fresh.lent().label) != "fresh" {
+		if fresh, _ := p.Peek(key, c.clock.Read()); fresh == nil || string(fresh.Lent().Label) != "fresh" {
 			t.Fatalf("the key has %v; want the fresh ticket", fresh)
 		}
 	}

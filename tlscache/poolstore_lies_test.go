@@ -13,6 +13,7 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 // A lyingStore answers what it was not asked for. It keeps all that it was ever given, by
@@ -195,16 +196,16 @@ func TestATicketSealedForAnotherKeyIsAMiss(t *testing.T) {
 	c := newTestClient(t, ClientConfig{Store: store, Keyring: ring(t, secret(1)), Budget: time.Minute})
 	one, two := c.View("one"), c.View("two")
 	puts(t, one, "1")
-	p := c.pool.(*storePool)
+	p := c.pool.(*tickets.StorePool)
 	key := two.(*view).key("a")
-	found, _ := p.peek(one.(*view).key("a"), c.clock.Read())
-	plain, err := appendTicket(nil, one.(*view).key("a"), found.lent())
+	found, _ := p.Peek(one.(*view).key("a"), c.clock.Read())
+	plain, err := tickets.AppendTicket(nil, one.(*view).key("a"), found.Lent())
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := p.keyring.active()
-	place := session.Key{Partial: p.partial(k, key), ID: slotName(0)}
-	sealed, err := k.Seal(sealing.KindTicket, []byte(place.Partial), boundSlot(place), plain)
+	k := p.Keys().Active
+	place := session.Key{Partial: p.Partial(k, key), ID: tickets.SlotName(0)}
+	sealed, err := k.Seal(sealing.KindTicket, []byte(place.Partial), tickets.BoundSlot(place), plain)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 )
 
 func TestProcessesShareTicketsThroughAStore(t *testing.T) {
@@ -211,7 +213,7 @@ type slowIndexed struct {
 
 func (s slowIndexed) TakeNewest(_ context.Context, partial string, _ bool) (session.Entry, error) {
 	time.Sleep(s.each)
-	return session.Entry{Key: session.Key{Partial: partial, ID: slotName(0)}, Session: []byte("?")}, nil
+	return session.Entry{Key: session.Key{Partial: partial, ID: tickets.SlotName(0)}, Session: []byte("?")}, nil
 }
 
 func (s slowIndexed) Delete(context.Context, session.Key) error { time.Sleep(s.each); return nil }
@@ -265,28 +267,28 @@ func (s *takingStore) SelectSession(ctx context.Context, partial string, limit i
 func TestNoTicketIsTakenToProbeAStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &takingStore{Indexed: newMemory(t, session.MemoryConfig{})}
-		cfg, err := ClientConfig{Store: store, Keyring: ring(t, secret(1)), SingleUse: true}.validate()
+		cfg := tickets.Config{
+			MaxSessions: 1, PerKey: 1, SingleUse: true,
+			Store: store, Keys: ring(t, secret(1)).keys, Budget: DefaultBudget, MaxInFlight: DefaultMaxInFlight,
+		}
+		p, err := tickets.NewStorePool(cfg, new(clock.Clock), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := newStorePool(cfg, new(clock.Clock), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.close()
-		trip(p.guard)
+		defer p.Close()
+		trip(p.Guard)
 		time.Sleep(openAtMost)
-		key := poolKey(viewScope("a"), "host.example")
-		if tk, why := p.take(key, p.clock.Read()); tk != nil || why != MissStoreError {
-			t.Errorf("take = %v, %v with the breaker open; want nothing, %v", tk, why, MissStoreError)
+		key := tickets.Key(viewScope("a"), "host.example")
+		if tk, why := p.Take(key, p.Clock.Read()); tk != nil || !errors.Is(why, guard.ErrOpen) {
+			t.Errorf("take = %v, %v with the breaker open; want nothing, %v", tk, why, guard.ErrOpen)
 		}
 		synctest.Wait()
-		if n := store.takes.Load(); n != 0 || !p.guard.Stats().BreakerOpen {
+		if n := store.takes.Load(); n != 0 || !p.Guard.Stats().BreakerOpen {
 			t.Errorf("%d tickets taken as probes; want 0, and the breaker open", n)
 		}
-		p.peek(key, p.clock.Read()) // takes nothing away
+		p.Peek(key, p.Clock.Read()) // takes nothing away
 		synctest.Wait()
-		if n := store.selects.Load(); n != 1 || p.guard.Stats().BreakerOpen {
+		if n := store.selects.Load(); n != 1 || p.Guard.Stats().BreakerOpen {
 			t.Errorf("%d probes that take nothing; want 1, which closes the breaker", n)
 		}
 	})

@@ -167,7 +167,7 @@ func (s *Server) Stats() ServerStats {
 		Sealed: c.sealed.Load(), FoundSealed: c.foundSealed.Load(),
 		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(),
 		Misses: make(map[MissReason]uint64, missReasons),
-		Store:  storeStats(s.guard),
+		Store:  storeStats(s.guard.Stats()),
 	}
 	st.Store.Lost = c.lost.Load()
 	if m, ok := s.store.(*session.Memory); ok {
@@ -183,8 +183,7 @@ func (s *Server) Stats() ServerStats {
 }
 
 // storeStats returns the figures of the guard of a Store.
-func storeStats(g *guard.Guard) StoreStats {
-	st := g.Stats()
+func storeStats(st guard.Stats) StoreStats {
 	return StoreStats{
 		Timeouts: st.Timeouts, Failures: st.Failures, Skipped: st.Skipped,
 		InFlight: st.InFlight, Stranded: st.Stranded, BreakerOpen: st.BreakerOpen,

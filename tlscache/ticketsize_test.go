@@ -9,6 +9,7 @@ import (
 	"testing"
 	"weak"
 
+	"github.com/sessioncache/sessioncache/tlscache/internal/tickets"
 	"github.com/sessioncache/sessioncache/tlscache/internal/tlsstate"
 )
 
@@ -88,11 +89,11 @@ func TestHugeServerChainsAreNotKept(t *testing.T) {
 
 // What a ticket weighs is the ticket, too: a server may send one of 64 KB.
 func TestHugeTicketsAreNotKept(t *testing.T) {
-	for _, size := range []int{maxTicketBytes - 8<<10, maxTicketBytes - 1<<10} {
+	for _, size := range []int{tickets.MaxTicketBytes - 8<<10, tickets.MaxTicketBytes - 1<<10} {
 		c := newTestClient(t, ClientConfig{})
 		v := c.View("test")
 		v.Put("a", fakeTicket{label: string(make([]byte, size)), secret: "s"}.state(t))
-		if st := c.Stats(); st.TooLarge != uint64(1-st.Held) || (st.Held == 1) != (size == maxTicketBytes-8<<10) {
+		if st := c.Stats(); st.TooLarge != uint64(1-st.Held) || (st.Held == 1) != (size == tickets.MaxTicketBytes-8<<10) {
 			t.Errorf("a ticket of %d bytes: Stats = %+v; want the smaller one held, and the larger one too large", size, st)
 		}
 	}
@@ -118,7 +119,7 @@ func TestWhatComesWithARenewedTicketWeighsToo(t *testing.T) {
 	renewed := state("1")
 	*tlsstate.HeldBy(renewed).Peers = *tlsstate.HeldBy(resumed).Peers
 	*tlsstate.HeldBy(renewed).Secret = *tlsstate.HeldBy(resumed).Secret
-	*tlsstate.HeldBy(renewed).SCTs = [][]byte{make([]byte, maxTicketBytes)}
+	*tlsstate.HeldBy(renewed).SCTs = [][]byte{make([]byte, tickets.MaxTicketBytes)}
 	late, err := tls.NewResumptionState([]byte("1"), renewed)
 	if err != nil {
 		t.Fatal(err)
@@ -167,12 +168,12 @@ func TestImportedTicketsLetGoOfTheFile(t *testing.T) {
 		file := exported(t, c, ExportConfig{Keyring: keyring})
 		after := newTestClient(t, ClientConfig{})
 		imports(t, after, file, ImportConfig{Keyring: keyring})
-		all := after.pool.(*memoryPool).all()
+		all := after.pool.(*tickets.MemoryPool).All()
 		if len(all) != 1 {
 			t.Fatalf("%d tickets; want 1", len(all))
 		}
-		tk := all[0].ticket
-		h := tlsstate.HeldBy(tk.state)
+		tk := all[0].Ticket
+		h := tlsstate.HeldBy(tk.State)
 		slack := func(what string, b []byte) {
 			if cap(b) > len(b)+len(b)/4+16 {
 				t.Errorf("%s of %d bytes keeps %d", what, len(b), cap(b))
@@ -181,10 +182,10 @@ func TestImportedTicketsLetGoOfTheFile(t *testing.T) {
 		// A ticket that points into the file keeps all of it, and no capacity shows that.
 		read := make([]byte, 1<<16)
 		kept := weak.Make(&read[0])
-		again, state := tk.ticket, *tk.state
+		again, state := tk.Ticket, *tk.State
 		state.Extra = [][]byte{read[:8:8]}
-		again.label, again.state = read[8:40:40], &state
-		after.families.adopt(&again)
+		again.Label, again.State = read[8:40:40], &state
+		after.families.Adopt(&again)
 		read, state.Extra = nil, nil
 		runtime.GC()
 		if kept.Value() != nil {
@@ -192,7 +193,7 @@ func TestImportedTicketsLetGoOfTheFile(t *testing.T) {
 		}
 		runtime.KeepAlive(again)
 
-		slack("the ticket", tk.label)
+		slack("the ticket", tk.Label)
 		slack("the secret", *h.Secret)
 		for _, cert := range *h.Peers {
 			slack("a certificate", cert.Raw)

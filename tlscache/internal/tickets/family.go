@@ -1,4 +1,4 @@
-package tlscache
+package tickets
 
 import (
 	"crypto/sha256"
@@ -23,54 +23,54 @@ const minFamilies = 4096
 // (RFC 9846 section 4.6.1, RFC 5246 F.1.4).
 type family struct {
 	end   clock.Stamp
-	certs certList // the certificates as our tickets hold them; they weigh so much
+	certs CertList // the certificates as our tickets hold them; they weigh so much
 	bytes int
 }
 
-// families knows the families of a Client by what a renewed ticket has of the former one. In TLS 1.2 that is the
+// Families knows the families of a Client by what a renewed ticket has of the former one. In TLS 1.2 that is the
 // master secret. In TLS 1.3 it is the list of certificates: crypto/tls passes on the very one of the session that
 // was resumed, and makes a new one in each full handshake. The tickets themselves may be gone by then, taken,
 // evicted or flushed. It is bounded, and safe for concurrent use.
-type families struct {
+type Families struct {
 	cache *fastcache.Cache[familyAt]
 }
 
 // A familyAt is a family, and where the list of certificates is by which it is found: another may be there by now.
 type familyAt struct {
 	*family
-	at certList
+	at CertList
 }
 
-// A certList tells a list of certificates from all others, and does not keep it.
-type certList struct {
+// A CertList tells a list of certificates from all others, and does not keep it.
+type CertList struct {
 	first weak.Pointer[*x509.Certificate]
 }
 
-func certListOf(certs []*x509.Certificate) certList {
+func CertListOf(certs []*x509.Certificate) CertList {
 	if len(certs) == 0 {
-		return certList{}
+		return CertList{}
 	}
-	return certList{weak.Make(&certs[0])}
+	return CertList{weak.Make(&certs[0])}
 }
 
-func (l certList) is(certs []*x509.Certificate) bool {
+func (l CertList) is(certs []*x509.Certificate) bool {
 	return len(certs) > 0 && l.first.Value() == &certs[0]
 }
 
-func newFamilies(tickets int) (*families, error) {
+func NewFamilies(tickets int) (*Families, error) {
 	// One family of TLS 1.3 has two places, its list as it came and ours.
 	cache, err := fastcache.New(fastcache.Config[familyAt]{
-		MaxSessions: 2 * max(tickets, minFamilies), TTL: 4 * maxLife13, NoIndex: true,
+		MaxSessions: 2 * max(tickets, minFamilies), TTL: 4 * MaxLife13, NoIndex: true,
 		Hash: fastcache.SecretHash, // the peer has a part in what a key is made of
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tlscache: %w", err)
 	}
-	return &families{cache: cache}, nil
+	return &Families{cache: cache}, nil
 }
 
 // find returns the family of a session, or nil if it begins one.
-func (ls *families) find(f *tlsstate.Facts, certs []*x509.Certificate) *family {
+func (ls *Families) find(f *tlsstate.Facts, certs []*x509.Certificate) *family {
 	key := familyKey(f, certs)
 	if key.ID == "" {
 		return nil
@@ -83,13 +83,13 @@ func (ls *families) find(f *tlsstate.Facts, certs []*x509.Certificate) *family {
 }
 
 // add makes a family known by a session of it.
-func (ls *families) add(f *tlsstate.Facts, certs []*x509.Certificate, l *family) {
+func (ls *Families) add(f *tlsstate.Facts, certs []*x509.Certificate, l *family) {
 	if key := familyKey(f, certs); key.ID != "" {
-		_ = ls.cache.Update(key, familyAt{l, certListOf(certs)}) // fails after Close only
+		_ = ls.cache.Update(key, familyAt{l, CertListOf(certs)}) // fails after Close only
 	}
 }
 
-func (ls *families) close() { ls.cache.Close() }
+func (ls *Families) Close() { ls.cache.Close() }
 
 // familyKey returns where a family is found, or a key without an ID.
 func familyKey(f *tlsstate.Facts, certs []*x509.Certificate) fastcache.Key {
@@ -108,52 +108,52 @@ func familyKey(f *tlsstate.Facts, certs []*x509.Certificate) fastcache.Key {
 // join makes a ticket, whose deadline is that of its own life, one of its family, which ends it, and makes it hold
 // its certificates in common with all others that have them. The deadline of the family is end if the ticket begins one. It
 // returns what the ticket keeps from the collector, in bytes.
-func (ls *families) join(t *ticket, end clock.Stamp) (bytes int) {
-	h := tlsstate.HeldBy(t.state)
+func (ls *Families) join(t *Ticket, end clock.Stamp) (bytes int) {
+	h := tlsstate.HeldBy(t.State)
 	var came []*x509.Certificate // the list as it came; nil where this Go has other fields
 	if h != nil {
 		came = *h.Peers
 	}
-	known := ls.find(&t.facts, came)
+	known := ls.find(&t.Facts, came)
 	if known != nil {
 		end = end.Earlier(known.end)
 	}
-	t.end, t.until = end, t.until.Earlier(end)
+	t.End, t.Until = end, t.Until.Earlier(end)
 	if known != nil && known.certs.is(came) {
 		return known.bytes + t.ownBytes(h)
 	}
-	tlsstate.ShareCertificates(t.state)
+	tlsstate.ShareCertificates(t.State)
 	l := &family{end: end}
 	var ours []*x509.Certificate
 	if h != nil {
 		ours = *h.Peers
-		l.certs, l.bytes = certListOf(ours), h.CertificateBytes(tlsstate.Buffers{})
+		l.certs, l.bytes = CertListOf(ours), h.CertificateBytes(tlsstate.Buffers{})
 	}
-	ls.add(&t.facts, ours, l)
-	if known == nil && t.facts.Is13() {
-		ls.add(&t.facts, came, l) // more tickets may come on this connection
+	ls.add(&t.Facts, ours, l)
+	if known == nil && t.Facts.Is13() {
+		ls.add(&t.Facts, came, l) // more tickets may come on this connection
 	}
 	return l.bytes + t.ownBytes(h)
 }
 
-// adopt is join for a ticket that was imported: it lets go of the file.
-func (ls *families) adopt(t *ticket) (bytes int) {
-	t.label, t.state = slices.Clone(t.label), tlsstate.Own(t.state)
-	if h := tlsstate.HeldBy(t.state); h != nil {
-		*h.Secret = t.facts.Secret // a copy
+// Adopt is join for a ticket that was imported: it lets go of the file.
+func (ls *Families) Adopt(t *Ticket) (bytes int) {
+	t.Label, t.State = slices.Clone(t.Label), tlsstate.Own(t.State)
+	if h := tlsstate.HeldBy(t.State); h != nil {
+		*h.Secret = t.Facts.Secret // a copy
 	}
-	return ls.join(t, t.end)
+	return ls.join(t, t.End)
 }
 
 // follow makes a ticket that lies in a Store, and is about to be offered, known as one of its family.
-func (ls *families) follow(t *ticket) {
+func (ls *Families) follow(t *Ticket) {
 	var certs []*x509.Certificate
-	if h := tlsstate.HeldBy(t.state); h != nil {
+	if h := tlsstate.HeldBy(t.State); h != nil {
 		certs = *h.Peers
 	}
-	if known := ls.find(&t.facts, certs); known != nil {
-		t.end = t.end.Earlier(known.end)
-		t.until = t.until.Earlier(t.end)
+	if known := ls.find(&t.Facts, certs); known != nil {
+		t.End = t.End.Earlier(known.end)
+		t.Until = t.Until.Earlier(t.End)
 	}
-	ls.add(&t.facts, certs, &family{end: t.end, certs: certListOf(certs)})
+	ls.add(&t.Facts, certs, &family{end: t.End, certs: CertListOf(certs)})
 }

@@ -1,8 +1,9 @@
-package tlscache
+package tickets
 
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ type modelTicket struct {
 	age                     int // the order of put
 }
 
-// A plainPool says what a memoryPool does that is not full: lists of tickets, the newest first, as the interface
+// A plainPool says what a MemoryPool does that is not full: lists of tickets, the newest first, as the interface
 // pool has it.
 type plainPool struct {
 	perKey    int
@@ -154,7 +155,7 @@ func (p *plainPool) held() (n int) {
 // A takenTicket is one that a handshake has in its hands.
 type takenTicket struct {
 	key   string
-	real  loan
+	real  Loan
 	model *modelTicket
 }
 
@@ -169,24 +170,24 @@ func seldom(rt *rapid.T) {
 // what plain lists say, and holds as many.
 func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 	const name, other = "a", "b"
-	scope := viewScope("model")
-	keys := []string{poolKey(scope, name), endpointKey(poolKey(scope, name), "address"), poolKey(scope, other)}
+	scope := strings.Repeat("s", ScopeSize)
+	keys := []string{Key(scope, name), EndpointKey(Key(scope, name), "address"), Key(scope, other)}
 	for n := range 8 {
-		cfg := ClientConfig{MaxSessions: 1 << 10, PerKey: 1 + n/2, SingleUse: n%2 == 1}
+		cfg := Config{MaxSessions: 1 << 10, PerKey: 1 + n/2, SingleUse: n%2 == 1}
 		t.Run(fmt.Sprintf("PerKey=%d,SingleUse=%v", cfg.PerKey, cfg.SingleUse), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				clocks := new(clock.Fake)
 				clocks.Stop()
-				p, err := newMemoryPool(cfg, clocks.Clock())
+				p, err := NewMemoryPool(cfg, clocks.Clock())
 				if err != nil {
 					rt.Fatal(err)
 				}
-				defer p.close()
+				defer p.Close()
 				ref := &plainPool{perKey: cfg.PerKey, singleUse: cfg.SingleUse, keys: map[string][]*modelTicket{}, now: clocks.Read().Order}
 				var taken []takenTicket
 				key := rapid.SampledFrom(append(keys, keys[0], keys[0]))
-				got := func(key string, real loan, model *modelTicket) {
-					if (real != nil) != (model != nil) || real != nil && string(real.lent().label) != model.label {
+				got := func(key string, real Loan, model *modelTicket) {
+					if (real != nil) != (model != nil) || real != nil && string(real.Lent().Label) != model.label {
 						rt.Fatalf("the pool hands out %v; want %v", real, model)
 					}
 					if real != nil {
@@ -211,21 +212,21 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 						}
 						until := clocks.Read().Plus(life)
 						m.until = until.Order
-						put := p.put
+						put := p.Put
 						if m.mirror {
-							put = p.mirror
+							put = p.Mirror
 						}
-						put(k, ticket{label: []byte(m.label), facts: f, until: until, end: until})
+						put(k, Ticket{Label: []byte(m.label), Facts: f, Until: until, End: until})
 						ref.put(k, m)
 					},
 					"take": func(rt *rapid.T) {
 						k := key.Draw(rt, "key")
-						real, _ := p.take(k, clocks.Read())
+						real, _ := p.Take(k, clocks.Read())
 						got(k, real, ref.take(k))
 					},
 					"peek": func(rt *rapid.T) {
 						k := key.Draw(rt, "key")
-						real, _ := p.peek(k, clocks.Read())
+						real, _ := p.Peek(k, clocks.Read())
 						got(k, real, ref.peek(k))
 					},
 					"give back": func(rt *rapid.T) {
@@ -233,25 +234,25 @@ func TestPoolsHandOutWhatPlainListsDo(t *testing.T) {
 							rt.Skip()
 						}
 						i := rapid.IntRange(0, len(taken)-1).Draw(rt, "ticket")
-						p.giveBack(taken[i].key, taken[i].real, always)
+						p.GiveBack(taken[i].key, taken[i].real, func() bool { return true })
 						ref.giveBack(taken[i].key, taken[i].model)
 						taken = slices.Delete(taken, i, i+1)
 					},
-					"strike": func(rt *rapid.T) { k := key.Draw(rt, "key"); p.strike(k); ref.strike(k) },
-					"drop":   func(rt *rapid.T) { k := key.Draw(rt, "key"); p.drop(k); ref.drop(k) },
+					"strike": func(rt *rapid.T) { k := key.Draw(rt, "key"); p.Strike(k); ref.strike(k) },
+					"drop":   func(rt *rapid.T) { k := key.Draw(rt, "key"); p.Drop(k); ref.drop(k) },
 					"flush": func(rt *rapid.T) {
 						seldom(rt)
 						n := rapid.SampledFrom([]string{name, other}).Draw(rt, "name")
-						p.flush(n)
+						p.Flush(n)
 						flushed(func(key string) bool { return isKeyOf(key, n) })
 					},
-					"flush all": func(rt *rapid.T) { seldom(rt); p.flushAll(); flushed(func(string) bool { return true }) },
+					"flush all": func(rt *rapid.T) { seldom(rt); p.FlushAll(); flushed(func(string) bool { return true }) },
 					"time passes": func(rt *rapid.T) {
 						clocks.Pass(time.Duration(rapid.IntRange(20, 90).Draw(rt, "minutes")) * time.Minute)
 						ref.now = clocks.Read().Order
 					},
 					"": func(rt *rapid.T) {
-						if n := p.held().tickets; n != ref.held() {
+						if n := p.Held().Tickets; n != ref.held() {
 							rt.Fatalf("%d tickets held; want %d", n, ref.held())
 						}
 					},

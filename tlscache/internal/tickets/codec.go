@@ -1,4 +1,4 @@
-package tlscache
+package tickets
 
 import (
 	"crypto/tls"
@@ -16,47 +16,47 @@ import (
 // ticketVersion is the first byte of an encoded ticket. Version 1 had no end of the family.
 const ticketVersion = 2
 
-// goRelease names the releases of Go that understand each other's SessionState.Bytes, whose
+// GoRelease names the releases of Go that understand each other's SessionState.Bytes, whose
 // encoding may change between releases: go1.26 for go1.26.8.
-func goRelease() string {
+func GoRelease() string {
 	if lang := version.Lang(runtime.Version()); lang != "" {
 		return lang
 	}
 	return runtime.Version() // a development version understands itself only
 }
 
-// appendTicket encodes a ticket and its key: version(1) until(8) end(8), both in Unix milliseconds, and the fields
+// AppendTicket encodes a ticket and its key: version(1) until(8) end(8), both in Unix milliseconds, and the fields
 // key, label and state, each with its length in four bytes.
-func appendTicket(b []byte, key string, t *ticket) ([]byte, error) {
-	state, err := t.state.Bytes()
+func AppendTicket(b []byte, key string, t *Ticket) ([]byte, error) {
+	state, err := t.State.Bytes()
 	if err != nil {
 		return b, err
 	}
 	b = append(b, ticketVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(t.until.Wall/int64(time.Millisecond)))
-	b = binary.BigEndian.AppendUint64(b, uint64(t.end.Wall/int64(time.Millisecond)))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Until.Wall/int64(time.Millisecond)))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.End.Wall/int64(time.Millisecond)))
 	b = sealing.AppendField(b, []byte(key))
-	b = sealing.AppendField(b, t.label)
+	b = sealing.AppendField(b, t.Label)
 	return sealing.AppendField(b, state), nil
 }
 
-// decodeTicket is the reverse, but for a key in the normal form of another version. It does not look at the
+// DecodeTicket is the reverse, but for a key in the normal form of another version. It does not look at the
 // deadline, and copies no label.
-func decodeTicket(b []byte) (key string, t ticket, err error) {
+func DecodeTicket(b []byte) (key string, t Ticket, err error) {
 	t, fields, err := cutTicket(b)
 	if err != nil {
-		return "", ticket{}, err
+		return "", Ticket{}, err
 	}
 	state, err := tls.ParseSessionState(fields[2])
 	if err != nil {
-		return "", ticket{}, sealing.ErrMalformed
+		return "", Ticket{}, sealing.ErrMalformed
 	}
 	f, ok := tlsstate.DecodeFacts(fields[2])
 	if !ok {
-		return "", ticket{}, sealing.ErrMalformed
+		return "", Ticket{}, sealing.ErrMalformed
 	}
 	f.Secret = append([]byte(nil), f.Secret...)
-	t.label, t.state, t.facts = fields[1], state, f
+	t.Label, t.State, t.Facts = fields[1], state, f
 	return normalKey(string(fields[0])), t, nil
 }
 
@@ -70,24 +70,24 @@ func keyOfTicket(b []byte) (string, error) {
 }
 
 // cutTicket returns a ticket with its deadlines alone, and the fields of an encoded one: key, label and state.
-func cutTicket(b []byte) (t ticket, fields [3][]byte, err error) {
+func cutTicket(b []byte) (t Ticket, fields [3][]byte, err error) {
 	const before, head = 1 + 8, 1 + 8 + 8
 	if len(b) < head || b[0] != ticketVersion && b[0] != 1 {
-		return ticket{}, fields, sealing.ErrMalformed
+		return Ticket{}, fields, sealing.ErrMalformed
 	}
-	t.until, t.end = wallOf(b[1:]), wallOf(b[before:])
+	t.Until, t.End = wallOf(b[1:]), wallOf(b[before:])
 	rest := b[head:]
 	if b[0] == 1 {
-		t.end, rest = t.until, b[before:]
+		t.End, rest = t.Until, b[before:]
 	}
 	for i := range fields {
 		var ok bool
-		if fields[i], rest, ok = cutField(rest); !ok {
-			return ticket{}, fields, sealing.ErrMalformed
+		if fields[i], rest, ok = sealing.CutField(rest); !ok {
+			return Ticket{}, fields, sealing.ErrMalformed
 		}
 	}
-	if len(rest) > 0 || len(fields[0]) < scopeSize || len(fields[1]) == 0 || t.end.Wall < t.until.Wall {
-		return ticket{}, fields, sealing.ErrMalformed
+	if len(rest) > 0 || len(fields[0]) < ScopeSize || len(fields[1]) == 0 || t.End.Wall < t.Until.Wall {
+		return Ticket{}, fields, sealing.ErrMalformed
 	}
 	return t, fields, nil
 }
@@ -99,29 +99,17 @@ func wallOf(b []byte) clock.Stamp {
 	return clock.Stamp{Wall: int64(ms) * int64(time.Millisecond)}
 }
 
-// cutField is the reverse of appendField.
-func cutField(b []byte) (field, rest []byte, ok bool) {
-	if len(b) < 4 {
-		return nil, nil, false
-	}
-	n := binary.BigEndian.Uint32(b)
-	if uint64(n) > uint64(len(b)-4) {
-		return nil, nil, false
-	}
-	return b[4 : 4+n : 4+n], b[4+n:], true
-}
-
-// revive turns the wall-clock deadlines of a decoded ticket into those of this process, and
+// Revive turns the wall-clock deadlines of a decoded ticket into those of this process, and
 // reports whether at least minLife of it is left.
-func (t *ticket) revive(now clock.Stamp, minLife time.Duration) bool {
-	longest := maxLife12
-	if t.facts.Is13() {
-		longest = maxLife13
+func (t *Ticket) Revive(now clock.Stamp, minLife time.Duration) bool {
+	longest := MaxLife12
+	if t.Facts.Is13() {
+		longest = MaxLife13
 	}
-	left, all := t.left(now), time.Duration(t.end.Wall-now.Wall)
+	left, all := t.Left(now), time.Duration(t.End.Wall-now.Wall)
 	if left <= 0 || left < minLife || all > longest { // no ticket ever had that: the clock was set back
 		return false
 	}
-	t.until, t.end = now.Plus(left), now.Plus(all)
+	t.Until, t.End = now.Plus(left), now.Plus(all)
 	return true
 }
