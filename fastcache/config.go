@@ -3,8 +3,9 @@ package fastcache
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
+
+	"github.com/sessioncache/sessioncache/internal/faults"
 )
 
 const (
@@ -162,37 +163,36 @@ func checkWeight(weight, most int64) error {
 
 // validate reports every faulty field at once and returns cfg with its defaults filled in.
 func (cfg Config[V]) validate() (Config[V], error) {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var wrong faults.List
 	if cfg.MaxSessions < 0 {
-		fault("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, DefaultMaxSessions)
+		wrong.Add("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, DefaultMaxSessions)
 	}
 	if cfg.MaxPerPartial < 0 {
-		fault("MaxPerPartial is %d; want at least 1, or 0 for no quota", cfg.MaxPerPartial)
+		wrong.Add("MaxPerPartial is %d; want at least 1, or 0 for no quota", cfg.MaxPerPartial)
 	}
 	if cfg.MaxPerPartial > 0 && cfg.NoIndex {
-		fault("MaxPerPartial is %d with NoIndex; want 0, for a quota needs the index", cfg.MaxPerPartial)
+		wrong.Add("MaxPerPartial is %d with NoIndex; want 0, for a quota needs the index", cfg.MaxPerPartial)
 	}
 	if cfg.MaxWeight < 0 {
-		fault("MaxWeight is %d; want at least 1, or 0 for no bound", cfg.MaxWeight)
+		wrong.Add("MaxWeight is %d; want at least 1, or 0 for no bound", cfg.MaxWeight)
 	}
 	if cfg.MaxWeight > 0 && cfg.Weigh == nil {
-		fault("MaxWeight is %d and Weigh is nil; want 0, for a bound on the weight needs Weigh", cfg.MaxWeight)
+		wrong.Add("MaxWeight is %d and Weigh is nil; want 0, for a bound on the weight needs Weigh", cfg.MaxWeight)
 	}
 	if cfg.TTL < 0 {
-		fault("TTL is %v; want at least 1ns, or 0 for %v", cfg.TTL, DefaultTTL)
+		wrong.Add("TTL is %v; want at least 1ns, or 0 for %v", cfg.TTL, DefaultTTL)
 	}
 	if cfg.IdleTTL < 0 {
-		fault("IdleTTL is %v; want at least 1ns, or 0 for none", cfg.IdleTTL)
+		wrong.Add("IdleTTL is %v; want at least 1ns, or 0 for none", cfg.IdleTTL)
 	}
 	if cfg.Overflow > InvalidateAll {
-		fault("Overflow is %d; want EvictOne (%d) or InvalidateAll (%d)", cfg.Overflow, EvictOne, InvalidateAll)
+		wrong.Add("Overflow is %d; want EvictOne (%d) or InvalidateAll (%d)", cfg.Overflow, EvictOne, InvalidateAll)
 	}
 	if cfg.Hash > SecretHash {
-		fault("Hash is %d; want XXHash or SecretHash", cfg.Hash)
+		wrong.Add("Hash is %d; want XXHash or SecretHash", cfg.Hash)
 	}
-	if len(faults) > 0 {
-		return cfg, errors.New("fastcache: " + strings.Join(faults, "; "))
+	if err := wrong.Err("fastcache"); err != nil {
+		return cfg, err
 	}
 	if cfg.MaxSessions == 0 && cfg.MaxWeight == 0 {
 		cfg.MaxSessions = DefaultMaxSessions

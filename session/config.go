@@ -1,12 +1,10 @@
 package session
 
 import (
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/internal/faults"
 )
 
 // bookkeeping is what a session costs Memory besides its bytes and its key: about 150 bytes for
@@ -46,28 +44,27 @@ type MemoryConfig struct {
 
 // validate reports every faulty field at once and returns cfg with its defaults filled in.
 func (cfg MemoryConfig) validate() (MemoryConfig, error) {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var wrong faults.List
 	if cfg.MaxSessions < 0 {
-		fault("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, fastcache.DefaultMaxSessions)
+		wrong.Add("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, fastcache.DefaultMaxSessions)
 	}
 	if cfg.MaxPerPartial < 0 {
-		fault("MaxPerPartial is %d; want at least 1, or 0 for no quota", cfg.MaxPerPartial)
+		wrong.Add("MaxPerPartial is %d; want at least 1, or 0 for no quota", cfg.MaxPerPartial)
 	}
 	switch {
 	case cfg.MaxBytes < 0 || cfg.MaxBytes > 0 && cfg.MaxBytes < bookkeeping:
-		fault("MaxBytes is %d; want at least %d, which an empty session takes, or 0 for no bound", cfg.MaxBytes, bookkeeping)
+		wrong.Add("MaxBytes is %d; want at least %d, which an empty session takes, or 0 for no bound", cfg.MaxBytes, bookkeeping)
 	case cfg.MaxBytes > 0 && int64(cfg.MaxSessionSize) > cfg.MaxBytes:
-		fault("MaxSessionSize is %d and MaxBytes is %d; want MaxBytes to have room for one such session", cfg.MaxSessionSize, cfg.MaxBytes)
+		wrong.Add("MaxSessionSize is %d and MaxBytes is %d; want MaxBytes to have room for one such session", cfg.MaxSessionSize, cfg.MaxBytes)
 	}
 	if cfg.MaxSessionSize < 0 {
-		fault("MaxSessionSize is %d; want at least 1, or 0 for %d", cfg.MaxSessionSize, DefaultMaxSessionSize)
+		wrong.Add("MaxSessionSize is %d; want at least 1, or 0 for %d", cfg.MaxSessionSize, DefaultMaxSessionSize)
 	}
 	if cfg.MaxTTL < 0 || cfg.MaxTTL > MaxTTL {
-		fault("MaxTTL is %v; want 1ns to %v, or 0 for %v", cfg.MaxTTL, MaxTTL, DefaultMaxTTL)
+		wrong.Add("MaxTTL is %v; want 1ns to %v, or 0 for %v", cfg.MaxTTL, MaxTTL, DefaultMaxTTL)
 	}
-	if len(faults) > 0 {
-		return cfg, errors.New("session: " + strings.Join(faults, "; "))
+	if err := wrong.Err("session"); err != nil {
+		return cfg, err
 	}
 	if cfg.MaxSessionSize == 0 {
 		cfg.MaxSessionSize = DefaultMaxSessionSize

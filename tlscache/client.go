@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sessioncache/sessioncache/internal/faults"
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/hostname"
@@ -98,33 +99,33 @@ type ClientConfig struct {
 
 // validate reports every faulty field at once and returns cfg with its defaults filled in.
 func (cfg ClientConfig) validate() (ClientConfig, error) {
-	var faults configFaults
+	var wrong faults.List
 	span := func(field string, d *time.Duration, ifZero time.Duration) {
 		if *d < 0 {
-			faults.add("%s is %v; want at least 1ns, or 0 for %v", field, *d, ifZero)
+			wrong.Add("%s is %v; want at least 1ns, or 0 for %v", field, *d, ifZero)
 		}
 		if *d == 0 {
 			*d = ifZero
 		}
 	}
 	if cfg.MaxSessions < 0 {
-		faults.add("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, DefaultClientSessions)
+		wrong.Add("MaxSessions is %d; want at least 1, or 0 for %d", cfg.MaxSessions, DefaultClientSessions)
 	}
 	if cfg.PerKey < 0 || cfg.PerKey > maxPerKey {
-		faults.add("PerKey is %d; want from 1 to %d, or 0 for %d", cfg.PerKey, maxPerKey, DefaultPerKey)
+		wrong.Add("PerKey is %d; want from 1 to %d, or 0 for %d", cfg.PerKey, maxPerKey, DefaultPerKey)
 	}
 	if cfg.MaxAge != 0 && (cfg.MaxAge < minMaxAge || cfg.MaxAge > tickets.MaxLife13) {
-		faults.add("MaxAge is %v; want from %v to %v, or 0 for %v", cfg.MaxAge, minMaxAge, tickets.MaxLife13, tickets.MaxLife13)
+		wrong.Add("MaxAge is %v; want from %v to %v, or 0 for %v", cfg.MaxAge, minMaxAge, tickets.MaxLife13, tickets.MaxLife13)
 	}
 	cfg.MaxSessions, cfg.PerKey = orDefault(cfg.MaxSessions, DefaultClientSessions), orDefault(cfg.PerKey, DefaultPerKey)
 	cfg.MaxAge = orDefault(cfg.MaxAge, tickets.MaxLife13)
 	span("HandshakeTimeout", &cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	span("Budget", &cfg.Budget, DefaultClientBudget)
-	faults.addOfStore(cfg.Store, cfg.Keyring, "tickets")
+	addStoreFaults(&wrong, cfg.Store, cfg.Keyring, "tickets")
 	if cfg.TLS != nil && cfg.TLS.SessionTicketsDisabled {
-		faults.add("TLS has SessionTicketsDisabled, so nothing can resume; want it false")
+		wrong.Add("TLS has SessionTicketsDisabled, so nothing can resume; want it false")
 	}
-	if err := faults.err(); err != nil {
+	if err := wrong.Err("tlscache"); err != nil {
 		return cfg, err
 	}
 	if cfg.DialContext == nil {

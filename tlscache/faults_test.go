@@ -14,8 +14,8 @@ import (
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
-// faults are the ways in which a Store goes wrong. Each returns what ends it.
-var faults = map[string]func(f *faulty) (end func()){
+// storeFaults are the ways in which a Store goes wrong. Each returns what ends it.
+var storeFaults = map[string]func(f *faulty) (end func()){
 	"fails":                        func(f *faulty) func() { f.set(down); return func() {} },
 	"panics":                       func(f *faulty) func() { f.set(panics); return func() {} },
 	"returns garbage":              func(f *faulty) func() { f.set(garbage); return func() {} },
@@ -29,7 +29,7 @@ var faults = map[string]func(f *faulty) (end func()){
 
 // Time is virtual, so the wait in a handshake is what the Store cost it, and nothing else is.
 func TestNoHandshakeFailsNorWaitsWhateverTheStoreDoes(t *testing.T) {
-	for what, fail := range faults {
+	for what, fail := range storeFaults {
 		t.Run(what, func(t *testing.T) {
 			versions(t, func(t *testing.T, version uint16) {
 				bubble(t, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestLatenciesUnderFaults(t *testing.T) {
 		slices.Sort(waits)
 		return waits[n/2], waits[n*99/100]
 	}
-	for what, fail := range faults {
+	for what, fail := range storeFaults {
 		t.Run(what, func(t *testing.T) {
 			store := &faulty{Store: newMemory(t, session.MemoryConfig{})}
 			w := newWorld(t, ServerConfig{Store: store, Keyring: ring(t, secret(1))})

@@ -4,8 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-
-	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 )
 
 // Install makes a server's Config keep its sessions in s: it sets WrapSession, UnwrapSession and
@@ -59,21 +57,4 @@ func (s *Server) Install(cfg *tls.Config) error {
 	}
 	s.hook(cfg)
 	return nil
-}
-
-// scopeOf returns the scope of a Config as it stands.
-func (s *Server) scopeOf(hello *tls.ClientHelloInfo, cfg *tls.Config) (*scoped, error) {
-	named := s.cfg.Scope
-	if s.cfg.ScopeOf != nil {
-		err := guard.Protect(func() error { named = orDefault(s.cfg.ScopeOf(hello, cfg), named); return nil })
-		if err != nil {
-			s.counts.panics.Add(1)
-			return nil, errors.New("tlscache: ScopeOf panicked")
-		}
-	}
-	pool := uint64(0)
-	if s.local != nil && cfg.ClientAuth != tls.NoClientCert {
-		pool = 1 + s.pools.number(cfg.ClientCAs)
-	}
-	return s.scopes.of(named, cfg, pool), nil
 }

@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"reflect"
 	"slices"
 	"sync/atomic"
 
+	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
 
@@ -29,15 +31,15 @@ type scope struct {
 // the configuration's functions are: the name stands for what they check. It does not stand for
 // their absence.
 func serverScope(named string, cfg *tls.Config) scope {
-	return scopeOf("server", named, cfg)
+	return newScope("server", named, cfg)
 }
 
 // clientScope is serverScope for a client's configuration.
 func clientScope(named string, cfg *tls.Config) scope {
-	return scopeOf("client", named, cfg)
+	return newScope("client", named, cfg)
 }
 
-func scopeOf(role, named string, cfg *tls.Config) scope {
+func newScope(role, named string, cfg *tls.Config) scope {
 	b := make([]byte, 0, 256)
 	b = sealing.AppendField(b, []byte("sessioncache scope v1"))
 	b = sealing.AppendField(b, []byte(role))
@@ -219,4 +221,21 @@ func (c *scopeCache) of(named string, cfg *tls.Config, pool uint64) *scoped {
 	s := &scoped{scope: sc.sum, unstable: sc.unstable != "", reason: sc.unstable, from: snapshotOf(named, cfg, pool)}
 	slot.Store(s)
 	return s
+}
+
+// scopeOf returns the scope of a Config as it stands.
+func (s *Server) scopeOf(hello *tls.ClientHelloInfo, cfg *tls.Config) (*scoped, error) {
+	named := s.cfg.Scope
+	if s.cfg.ScopeOf != nil {
+		err := guard.Protect(func() error { named = orDefault(s.cfg.ScopeOf(hello, cfg), named); return nil })
+		if err != nil {
+			s.counts.panics.Add(1)
+			return nil, errors.New("tlscache: ScopeOf panicked")
+		}
+	}
+	pool := uint64(0)
+	if s.local != nil && cfg.ClientAuth != tls.NoClientCert {
+		pool = 1 + s.pools.number(cfg.ClientCAs)
+	}
+	return s.scopes.of(named, cfg, pool), nil
 }

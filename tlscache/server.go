@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sessioncache/sessioncache/internal/faults"
 	"github.com/sessioncache/sessioncache/session"
 	"github.com/sessioncache/sessioncache/tlscache/internal/guard"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
@@ -177,24 +178,24 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 
 // validate reports every faulty field at once and returns cfg with its defaults filled in.
 func (cfg ServerConfig) validate() (ServerConfig, error) {
-	var faults configFaults
+	var wrong faults.List
 	if cfg.TTL < 0 || cfg.TTL > session.MaxTTL {
-		faults.add("TTL is %v; want from 1ns to %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
+		wrong.Add("TTL is %v; want from 1ns to %v, or 0 for %v", cfg.TTL, session.MaxTTL, DefaultTTL)
 	}
 	if cfg.MaxAuthAge < 0 {
-		faults.add("MaxAuthAge is %v; want at least 1ns, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
+		wrong.Add("MaxAuthAge is %v; want at least 1ns, or 0 for %v", cfg.MaxAuthAge, DefaultMaxAuthAge)
 	}
 	if cfg.Budget < 0 {
-		faults.add("Budget is %v; want at least 1ns, or 0 for %v", cfg.Budget, DefaultBudget)
+		wrong.Add("Budget is %v; want at least 1ns, or 0 for %v", cfg.Budget, DefaultBudget)
 	}
 	if cfg.MaxInFlight < 0 {
-		faults.add("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
+		wrong.Add("MaxInFlight is %d; want at least 1, or 0 for %d", cfg.MaxInFlight, DefaultMaxInFlight)
 	}
 	if cfg.MaxUnconfirmed < 0 {
-		faults.add("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
+		wrong.Add("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
 	}
-	faults.addOfStore(cfg.Store, cfg.Keyring, "sessions")
-	if err := faults.err(); err != nil {
+	addStoreFaults(&wrong, cfg.Store, cfg.Keyring, "sessions")
+	if err := wrong.Err("tlscache"); err != nil {
 		return cfg, err
 	}
 	cfg.TTL = orDefault(cfg.TTL, DefaultTTL)

@@ -8,9 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sessioncache/sessioncache/internal/faults"
 )
 
 const (
@@ -33,21 +34,17 @@ type demoConfig struct {
 
 // validate reports every flag that is out of range.
 func (cfg demoConfig) validate() error {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var wrong faults.List
 	if cfg.hosts < 1 || cfg.hosts > maxHosts {
-		fault("-hosts is %d; want 1 to %d", cfg.hosts, maxHosts)
+		wrong.Add("-hosts is %d; want 1 to %d", cfg.hosts, maxHosts)
 	}
 	if cfg.clients < 1 || cfg.clients > maxClients {
-		fault("-clients is %d; want 1 to %d", cfg.clients, maxClients)
+		wrong.Add("-clients is %d; want 1 to %d", cfg.clients, maxClients)
 	}
 	if cfg.duration < minDuration || cfg.duration > maxDuration {
-		fault("-duration is %v; want %v to %v", cfg.duration, minDuration, maxDuration)
+		wrong.Add("-duration is %v; want %v to %v", cfg.duration, minDuration, maxDuration)
 	}
-	if len(faults) > 0 {
-		return errors.New(strings.Join(faults, "; "))
-	}
-	return nil
+	return wrong.Err("")
 }
 
 // runDemo is the command: it parses args, runs the demo and reports.

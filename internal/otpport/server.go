@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/sessioncache/sessioncache/fastcache"
+	"github.com/sessioncache/sessioncache/internal/faults"
 )
 
 const (
@@ -35,26 +35,22 @@ type Config struct {
 
 // validate reports every field that is out of range, by the names of the command's flags.
 func (cfg Config) validate() error {
-	var faults []string
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var wrong faults.List
 	if cfg.MaxSessions < 1 {
-		fault("-max-sessions is %d; want at least 1", cfg.MaxSessions)
+		wrong.Add("-max-sessions is %d; want at least 1", cfg.MaxSessions)
 	}
 	if cfg.MaxBytes < 1 {
-		fault("-max-bytes is %d; want at least 1", cfg.MaxBytes)
+		wrong.Add("-max-bytes is %d; want at least 1", cfg.MaxBytes)
 	} else if cfg.MaxBytes <= overheadBytes {
-		fault("-max-bytes is %d; want more than %d, which each session takes beside its key and its bytes", cfg.MaxBytes, overheadBytes)
+		wrong.Add("-max-bytes is %d; want more than %d, which each session takes beside its key and its bytes", cfg.MaxBytes, overheadBytes)
 	}
 	if cfg.TTL <= 0 {
-		fault("-ttl is %v; want more than 0", cfg.TTL)
+		wrong.Add("-ttl is %v; want more than 0", cfg.TTL)
 	}
 	if cfg.MaxFrame < MinFrame || cfg.MaxFrame > MaxFrame {
-		fault("-max-frame is %d; want %d to %d", cfg.MaxFrame, MinFrame, MaxFrame)
+		wrong.Add("-max-frame is %d; want %d to %d", cfg.MaxFrame, MinFrame, MaxFrame)
 	}
-	if len(faults) > 0 {
-		return errors.New("otpport: " + strings.Join(faults, "; "))
-	}
-	return nil
+	return wrong.Err("otpport")
 }
 
 var errFull = errors.New("otpport: the bounds are reached")
