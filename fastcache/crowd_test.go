@@ -391,7 +391,7 @@ func TestPromise9GrowthKeepsCrowdsBounded(t *testing.T) {
 // the buckets that follow, beyond reach; so would one that began in the middle of a row of full buckets.
 func TestPromise9GrowthPutsSessionsNearTheirBuckets(t *testing.T) {
 	const slots, first, row = 1024, 10, 32
-	for _, moved := range []int{0, 224 - first - row/2} { // by so many buckets; the second row goes on at bucket 0
+	for _, moved := range []int{0, 224 - first - row/4} { // by so many buckets; three quarters of the second row lie from bucket 0 on
 		c := NewForTest(Config[int]{MaxSessions: 4096}, 1, HashGood)
 		s := &c.shards[0]
 		far := func(i int) Key {
