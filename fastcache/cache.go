@@ -54,23 +54,23 @@ type Cache[V any] struct {
 	shardSessions int
 	firstTable    int // buckets of a shard's first table; see tableFor
 
-	maxPlaces int64
-	maxWeight int64
-	clocked   bool // every Lookup reads the clock
-	counted   bool // or is counted
+	maxSessions int64
+	maxWeight   int64
+	clocked     bool // every Lookup reads the clock
+	counted     bool // or is counted
 
 	hits, misses *xsync.Counter // nil without RecordStats
 
 	alarm alarm
 
-	places atomic.Int64 // taken by residents and by newcomers on their way
-	weight atomic.Int64 // likewise
-	panics atomic.Uint64
+	sessions atomic.Int64 // residents, and newcomers on their way
+	weight   atomic.Int64 // likewise
+	panics   atomic.Uint64
 
 	told    atomic.Bool // Demote was called
 	demotes sync.Pool   // see newDemotes
 
-	probation struct{ places, weight tally } // see probationers
+	probation struct{ sessions, weight tally } // see probationers
 
 	overflow struct {
 		sync.Mutex     // first in the lock order: taken with no other lock held
@@ -101,22 +101,22 @@ func shardsFor(maxSessions int) int {
 
 func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 	c := &Cache[V]{
-		cfg:        cfg,
-		seed:       maphash.MakeSeed(),
-		birth:      time.Now(),
-		hashMask:   math.MaxUint64,
-		secret:     cfg.Hash == SecretHash,
-		tables:     make([]atomic.Pointer[table[V]], shards),
-		shards:     make([]shard[V], shards),
-		shardShift: uint(64 - bits.TrailingZeros(uint(shards))),
-		maxPlaces:  math.MaxInt64,
-		maxWeight:  math.MaxInt64,
-		clocked:    cfg.ExactClock || cfg.IdleTTL > 0,
-		demotes:    newDemotes(),
-		counted:    cfg.ExactClock || cfg.IdleTTL > 0 || cfg.RecordStats,
+		cfg:         cfg,
+		seed:        maphash.MakeSeed(),
+		birth:       time.Now(),
+		hashMask:    math.MaxUint64,
+		secret:      cfg.Hash == SecretHash,
+		tables:      make([]atomic.Pointer[table[V]], shards),
+		shards:      make([]shard[V], shards),
+		shardShift:  uint(64 - bits.TrailingZeros(uint(shards))),
+		maxSessions: math.MaxInt64,
+		maxWeight:   math.MaxInt64,
+		clocked:     cfg.ExactClock || cfg.IdleTTL > 0,
+		demotes:     newDemotes(),
+		counted:     cfg.ExactClock || cfg.IdleTTL > 0 || cfg.RecordStats,
 	}
 	if cfg.MaxSessions > 0 {
-		c.maxPlaces = int64(cfg.MaxSessions)
+		c.maxSessions = int64(cfg.MaxSessions)
 		mean := float64(cfg.MaxSessions) / float64(shards)
 		most := min(int(mean+4*math.Sqrt(mean)), cfg.MaxSessions)
 		c.shardSessions = (most + smallShard - 1) / smallShard * smallShard // ghosts come in whole buckets
@@ -314,7 +314,7 @@ func (c *Cache[V]) Peek(key Key) (Entry[V], bool) {
 
 // Size returns the number of sessions: OTP's size/1. It costs one load. It may count
 // sessions that expired a tick (16.8 ms) ago or are on their way in or out.
-func (c *Cache[V]) Size() int { return int(c.places.Load()) }
+func (c *Cache[V]) Size() int { return int(c.sessions.Load()) }
 
 // Close removes all sessions and ends the cache: OTP's terminate/1. It waits for a running
 // expiry pass and for the reports of what it removed; further calls wait for the first and do

@@ -33,8 +33,8 @@ func meet(t *testing.T, work func(start func()) (met bool)) {
 func TestPromise5ClaimsNeverExceedTheBound(t *testing.T) {
 	const bound = 1 << 15
 	for name, claim := range map[string]func(c *Cache[int]) bool{
-		"places": func(c *Cache[int]) bool { return c.takePlace() },
-		"weight": func(c *Cache[int]) bool { return c.takeWeight(1) },
+		"places": func(c *Cache[int]) bool { return c.claimSession() },
+		"weight": func(c *Cache[int]) bool { return c.claimWeight(1) },
 	} {
 		meet(t, func(start func()) bool {
 			c := NewForTest(Config[int]{MaxSessions: bound, MaxWeight: bound, Weigh: func(Key, int) int64 { return 1 }}, 1, HashGood)
@@ -52,7 +52,7 @@ func TestPromise5ClaimsNeverExceedTheBound(t *testing.T) {
 			if sum := got[0] + got[1]; sum != bound {
 				t.Errorf("%d %s were claimed of %d", sum, name, bound)
 			}
-			c.giveBack(room{places: int(c.places.Load()), weight: c.weight.Load()})
+			c.giveBack(room{sessions: int(c.sessions.Load()), weight: c.weight.Load()})
 			return got[0] > bound/100 && got[1] > bound/100
 		})
 	}

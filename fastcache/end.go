@@ -131,7 +131,7 @@ func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room
 	s.cancelLooseLocked()
 	s.mu.loose = loose{slot, until}
 	s.mu.policy.Remove(slot)
-	room.places = 1
+	room.sessions = 1
 	if c.cfg.Weigh != nil {
 		room.weight = s.mu.weight[slot]
 	}

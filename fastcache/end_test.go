@@ -222,8 +222,8 @@ func TestWhoRemovesASessionLooksWhetherItStillResides(t *testing.T) {
 	for i, reuse := range []func(){func() {}, func() { fill(t, c, "q", 3) }} {
 		reuse()
 		before := c.Size()
-		if room := c.removeNode(n, Taken); room.places != 0 || c.Size() != before {
-			t.Errorf("case %d: removing a session that has gone gives room for %d", i, room.places)
+		if room := c.removeNode(n, Taken); room.sessions != 0 || c.Size() != before {
+			t.Errorf("case %d: removing a session that has gone gives room for %d", i, room.sessions)
 		}
 		c.giveBack(c.removeNode(n, Quota))
 		if err := c.CheckInvariantsForTest(); err != nil {

@@ -90,13 +90,13 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 		}
 		weight += w
 	}
-	if got := int(c.places.Load()); got != residents {
-		return fmt.Errorf("%d places taken by %d residents", got, residents)
+	if got := int(c.sessions.Load()); got != residents {
+		return fmt.Errorf("%d sessions counted, and %d residents", got, residents)
 	}
 	if got := c.weight.Load(); got != weight {
 		return fmt.Errorf("weight is %d, the residents weigh %d", got, weight)
 	}
-	if got := (probationers{int(c.probation.places.load()), c.probation.weight.load()}); got != listed {
+	if got := (probationers{int(c.probation.sessions.load()), c.probation.weight.load()}); got != listed {
 		return fmt.Errorf("%+v counted on probation, %+v listed", got, listed)
 	}
 	if c.index == nil {
@@ -252,7 +252,7 @@ func (s *shard[V]) probationersLocked() (p probationers) {
 		if !s.mu.probation.Has(uint32(slot)) {
 			continue
 		}
-		p.places++
+		p.sessions++
 		if len(s.mu.weight) > 0 {
 			p.weight += s.mu.weight[slot]
 		}

@@ -288,7 +288,7 @@ func linSpin(d time.Duration) {
 	}
 }
 
-// Six keys in two to four places: a miss is always right, a wrong value never is, and a
+// Six keys in two to four sessions: a miss is always right, a wrong value never is, and a
 // session that was missed once never comes back.
 func TestPromise5HistoriesWithEvictionAreLinearizable(t *testing.T) {
 	suite := linSuite{rules: linEvicting, partials: 2, calls: 14, runs: 500,

@@ -21,11 +21,11 @@ func TestOrdersProbationIsCountedFirstAndUncountedLast(t *testing.T) {
 			s.Delete(keyA)
 		})
 		r.Go("looks", func() {
-			for _, look := range []func() int64{s.places.Load, s.weight.Load, s.probation.places.load, s.probation.weight.load} {
+			for _, look := range []func() int64{s.sessions.Load, s.weight.Load, s.probation.sessions.load, s.probation.weight.load} {
 				look() // a step: this thread comes at every instant at which what it loads has changed
 				r.Look(func() {
-					places, weight := s.places.Load(), s.weight.Load()
-					onPlaces, onWeight := s.probation.places.load(), s.probation.weight.load()
+					places, weight := s.sessions.Load(), s.weight.Load()
+					onPlaces, onWeight := s.probation.sessions.load(), s.probation.weight.load()
 					if places > onPlaces || weight > onWeight {
 						r.Failf("%d places, %d on probation, weights %d and %d: a session on probation looks proven", places, onPlaces, weight, onWeight)
 					}
@@ -62,7 +62,7 @@ func TestOrdersProvenSessionsAreNeverOvercounted(t *testing.T) {
 					s.Delete(keyC)
 				})
 				r.Go("asks", func() {
-					if n := s.probation.places.load(); n < 1 {
+					if n := s.probation.sessions.load(); n < 1 {
 						r.Failf("%d sessions are on probation; one is all along", n)
 					}
 					if !s.probationFirst(&update[int]{}) {

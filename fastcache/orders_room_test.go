@@ -13,8 +13,8 @@ import (
 // within checks that no bound of the configuration is exceeded at any step that the calling thread sees.
 func (s *scene) within() {
 	s.run.Look(func() {
-		if n, w := s.places.Load(), s.weight.Load(); n > s.maxPlaces || w > s.maxWeight || n < 0 || w < 0 {
-			s.run.Failf("%d places are taken of %d, and weight %d of %d", n, s.maxPlaces, w, s.maxWeight)
+		if n, w := s.sessions.Load(), s.weight.Load(); n > s.maxSessions || w > s.maxWeight || n < 0 || w < 0 {
+			s.run.Failf("%d places are taken of %d, and weight %d of %d", n, s.maxSessions, w, s.maxWeight)
 		}
 	})
 }
@@ -22,12 +22,12 @@ func (s *scene) within() {
 // Places and weight are claimed by a compare-and-swap: of those who claim at once as many get it as fit.
 func TestOrdersClaimsStayWithinTheBound(t *testing.T) {
 	for name, claim := range map[string]func(*scene) bool{
-		"places": func(s *scene) bool { return s.takePlace() },
-		"weight": func(s *scene) bool { return s.takeWeight(2) },
+		"places": func(s *scene) bool { return s.claimSession() },
+		"weight": func(s *scene) bool { return s.claimWeight(2) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			orders.All(t, func(r *orders.Run) {
-				s := &scene{&Cache[int]{maxPlaces: 2, maxWeight: 4}, r}
+				s := &scene{&Cache[int]{maxSessions: 2, maxWeight: 4}, r}
 				claimed := 0
 				for range 3 {
 					r.Go("claims", func() {
@@ -37,9 +37,9 @@ func TestOrdersClaimsStayWithinTheBound(t *testing.T) {
 						s.within()
 					})
 				}
-				r.Go("looks", func() { s.places.Load(); s.weight.Load(); s.within() })
+				r.Go("looks", func() { s.sessions.Load(); s.weight.Load(); s.within() })
 				r.AtRest(func() error {
-					if got := int(s.places.Load() + s.weight.Load()/2); claimed != 2 || got != 2 {
+					if got := int(s.sessions.Load() + s.weight.Load()/2); claimed != 2 || got != 2 {
 						return fmt.Errorf("%d of 3 claimed, %d are counted; want 2", claimed, got)
 					}
 					return nil

@@ -14,16 +14,16 @@ import (
 
 // Probationers count sessions on probation under the cache's bounds.
 //
-// invariant: the cache never counts fewer than places and weight do, so that the difference, what the
-// proven ones hold, is never too large, at whichever instants the counters are loaded: an Update counts its session before it claims room, and
-// what a session gave up is subtracted after its room is given back or used.
+// invariant: Cache.probation never counts fewer of them than Cache.sessions and weight do, so that the difference, what
+// the proven ones hold, is never too large, at whichever instants the counters are loaded: an Update counts its session
+// before it claims room, and what a session gave up is subtracted after its room is given back or used.
 type probationers struct {
-	places int
-	weight int64
+	sessions int
+	weight   int64
 }
 
 func (p *probationers) add(more probationers) {
-	p.places += more.places
+	p.sessions += more.sessions
 	p.weight += more.weight
 }
 
@@ -34,8 +34,8 @@ func (p *probationers) add(more probationers) {
 // the cache has learnt from Demote. An Update or UpdateTTL of its key ends the probation.
 //
 // A flood of such Updates therefore evicts no other session while these are fewer than half, and
-// each flooded session itself stays until as many newer ones have come as it has places
-// to share. MaxPerPartial does not distinguish, nor does InvalidateAll.
+// each flooded session itself stays until newer ones have filled what the others leave of the
+// bound. MaxPerPartial does not distinguish, nor does InvalidateAll.
 func (c *Cache[V]) UpdateOnProbation(key Key, value V, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return err
@@ -57,15 +57,15 @@ func (t *tally) load() int64 {
 // begin counts the session of an Update that has not claimed any room yet.
 func (c *Cache[V]) begin(u *update[V]) {
 	if u.onProbation {
-		c.probation.places.begun.Add(1)
+		c.probation.sessions.begun.Add(1)
 		c.probation.weight.begun.Add(u.weight)
 	}
 }
 
 // uncount is the end of what was counted.
 func (c *Cache[V]) uncount(p probationers) {
-	if p.places != 0 {
-		c.probation.places.ended.Add(int64(p.places))
+	if p.sessions != 0 {
+		c.probation.sessions.ended.Add(int64(p.sessions))
 		c.probation.weight.ended.Add(p.weight)
 	}
 }
@@ -84,13 +84,13 @@ func (u *update[V]) own() (p probationers) {
 func (c *Cache[V]) probationFirst(u *update[V]) bool {
 	own, hand := u.own(), u.room
 	// What all hold is loaded between the ends and the beginnings: see tally.
-	ended, places := c.probation.places.ended.Load(), c.places.Load()
-	on := c.probation.places.begun.Load() - ended - int64(own.places+hand.probation.places)
+	ended, all := c.probation.sessions.ended.Load(), c.sessions.Load()
+	on := c.probation.sessions.begun.Load() - ended - int64(own.sessions+hand.probation.sessions)
 	if on <= 0 {
 		return false
 	}
-	proven := places - int64(hand.places) - on
-	if proven >= c.maxPlaces-c.maxPlaces/2 {
+	proven := all - int64(hand.sessions) - on
+	if proven >= c.maxSessions-c.maxSessions/2 {
 		return false
 	}
 	if c.cfg.Weigh == nil {
@@ -105,7 +105,7 @@ func (c *Cache[V]) probationFirst(u *update[V]) bool {
 // returns what it was counted as. It needs the slot's weight.
 func (s *shard[V]) endProbationLocked(slot uint32) probationers {
 	s.mu.probation.Remove(slot)
-	was := probationers{places: 1}
+	was := probationers{sessions: 1}
 	if len(s.mu.weight) > 0 {
 		was.weight = s.mu.weight[slot]
 	}

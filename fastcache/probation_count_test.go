@@ -30,18 +30,18 @@ func TestProbationGoesByWhatTheOthersHold(t *testing.T) {
 		for _, u := range []update[int]{
 			{},
 			{weight: 3, onProbation: true},
-			{weight: 3, room: room{places: 1, weight: 2}},
-			{weight: 3, onProbation: true, room: room{places: 2, weight: 5, probation: probationers{1, 4}}},
+			{weight: 3, room: room{sessions: 1, weight: 2}},
+			{weight: 3, onProbation: true, room: room{sessions: 2, weight: 5, probation: probationers{1, 4}}},
 		} {
 			for _, h := range holdings() {
 				counted := u.own()
 				counted.add(u.room.probation)
 				counted.add(h.on)
-				c.probation.places.begun.Store(int64(counted.places))
+				c.probation.sessions.begun.Store(int64(counted.sessions))
 				c.probation.weight.begun.Store(counted.weight)
-				c.places.Store(int64(h.proven.places + h.on.places + u.room.places))
+				c.sessions.Store(int64(h.proven.sessions + h.on.sessions + u.room.sessions))
 				c.weight.Store(h.proven.weight + h.on.weight + u.room.weight)
-				want := h.on.places > 0 && (cfg.MaxSessions == 0 || 2*h.proven.places < cfg.MaxSessions) &&
+				want := h.on.sessions > 0 && (cfg.MaxSessions == 0 || 2*h.proven.sessions < cfg.MaxSessions) &&
 					(cfg.MaxWeight == 0 || 2*h.proven.weight < cfg.MaxWeight)
 				if got := c.probationFirst(&u); got != want {
 					t.Errorf("bounds %d and %d, %+v held, %+v in hand: those on probation go first: %v; want %v",
@@ -65,12 +65,12 @@ func TestASessionOnProbationIsUncountedAfterItsPlaceIsGivenBack(t *testing.T) {
 			defer stop.Store(true)
 			start()
 			for range 50_000 {
-				c.probation.places.begun.Add(1)
+				c.probation.sessions.begun.Add(1)
 				c.probation.weight.begun.Add(1)
-				c.takePlace()
-				c.takeWeight(1)
+				c.claimSession()
+				c.claimWeight(1)
 				phase.Add(1)
-				c.giveBack(room{places: 1, weight: 1, probation: probationers{1, 1}})
+				c.giveBack(room{sessions: 1, weight: 1, probation: probationers{1, 1}})
 				phase.Add(1)
 			}
 		})
@@ -78,8 +78,8 @@ func TestASessionOnProbationIsUncountedAfterItsPlaceIsGivenBack(t *testing.T) {
 			start()
 			for !stop.Load() {
 				began := phase.Load()
-				onPlaces, onWeight := c.probation.places.load(), c.probation.weight.load()
-				places, weight := c.places.Load(), c.weight.Load()
+				onPlaces, onWeight := c.probation.sessions.load(), c.probation.weight.load()
+				places, weight := c.sessions.Load(), c.weight.Load()
 				if began%2 == 1 && phase.Load() == began && (places > onPlaces || weight > onWeight) {
 					t.Errorf("%d places, %d on probation, weights %d and %d: a session on probation looks proven",
 						places, onPlaces, weight, onWeight)

@@ -45,18 +45,18 @@ func TestProbationNeverEvictsProvenSessionsBelowHalf(t *testing.T) {
 				probe(t, c, key("flood", id), id)
 			}
 			if got := kept(c, "proven", proven); got != proven {
-				t.Errorf("%d places: %d of %d proven sessions are left after a flood on probation; want all", bound, got, proven)
+				t.Errorf("%d sessions: %d of %d proven sessions are left after a flood on probation; want all", bound, got, proven)
 			}
 			if got, want := kept(c, "flood", 20*bound), bound-proven; got != want {
-				t.Errorf("%d places: %d sessions on probation are left; want %d, which fill it", bound, got, want)
+				t.Errorf("%d sessions: %d sessions on probation are left; want %d, which fill it", bound, got, want)
 			}
 			if got := c.Stats().OnProbation; got != bound-proven {
-				t.Errorf("%d places: Stats().OnProbation = %d; want %d", bound, got, bound-proven)
+				t.Errorf("%d sessions: Stats().OnProbation = %d; want %d", bound, got, bound-proven)
 			}
 			for id := range 20 * bound { // those on probation make room for proven ones, too
 				put(t, c, key("more", id), id)
 				if id == bound/2-proven-1 && kept(c, "proven", proven) != proven {
-					t.Errorf("%d places: a proven session went for another, with %d on probation", bound, c.Stats().OnProbation)
+					t.Errorf("%d sessions: a proven session went for another, with %d on probation", bound, c.Stats().OnProbation)
 				}
 			}
 		}
@@ -97,7 +97,7 @@ func TestProbationersAreNotStarvedByHalf(t *testing.T) {
 				probe(t, c, key("flood", id), id)
 			}
 			if got, least := kept(c, "proven", bound), (bound+1)/2-1; got < least {
-				t.Errorf("%d places: %d proven sessions are left after a flood; want at least %d", bound, got, least)
+				t.Errorf("%d sessions: %d proven sessions are left after a flood; want at least %d", bound, got, least)
 			}
 		}
 	})

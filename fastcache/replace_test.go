@@ -60,7 +60,7 @@ func TestAnUpdateLooksAgainWhetherTheOldVersionStillResides(t *testing.T) {
 		if out != again || s.residesLocked(old) {
 			t.Errorf("outcome %d, the old version resides: %v; want %d and false", out, s.residesLocked(old), again)
 		}
-		if u.room.places != 1 || u.room.weight != 5 {
+		if u.room.sessions != 1 || u.room.weight != 5 {
 			t.Errorf("the Update holds %+v; want the room of the old version", u.room)
 		}
 		s.unlock()

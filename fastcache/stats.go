@@ -31,7 +31,7 @@ type Stats struct {
 // its numbers need not be of one instant.
 func (c *Cache[V]) Stats() Stats {
 	st := Stats{Sessions: c.Size(), Weight: c.weight.Load()}
-	st.OnProbation = int(c.probation.places.load())
+	st.OnProbation = int(c.probation.sessions.load())
 	if c.hits != nil {
 		st.Hits, st.Misses = uint64(c.hits.Value()), uint64(c.misses.Value())
 	}

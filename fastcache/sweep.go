@@ -10,7 +10,7 @@ import (
 )
 
 // DeletePartial revokes a group at once and then frees its sessions one by one. Until it has come to
-// the last, the others hold places and weight. What is over goes before what is alive: so an
+// the last, the others are counted and weigh. What is over goes before what is alive: so an
 // Update that needs room meanwhile takes the next of them, in place of DeletePartial, before it
 // evicts. Each session is passed once in all, by one caller or another, so that this costs O(1) amortised.
 

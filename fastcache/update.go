@@ -7,25 +7,25 @@ import (
 	"github.com/sessioncache/sessioncache/index"
 )
 
-// A room is what residents take up and a newcomer needs: places under MaxSessions and
+// A room is what residents take up and a newcomer needs: a number of sessions under MaxSessions, and
 // weight under MaxWeight. It is carried from the session that leaves to the one that comes,
 // so that the bounds hold at every instant and no third one can step in between.
 type room struct {
-	places    int
+	sessions  int
 	weight    int64
 	probation probationers // what the cache still counts for those who left
 }
 
 func (r *room) add(more room) {
-	r.places += more.places
+	r.sessions += more.sessions
 	r.weight += more.weight
 	r.probation.add(more.probation)
 }
 
 // giveBack returns room that is not needed any more.
 func (c *Cache[V]) giveBack(r room) {
-	if r.places != 0 {
-		c.places.Add(-int64(r.places))
+	if r.sessions != 0 {
+		c.sessions.Add(-int64(r.sessions))
 	}
 	if r.weight != 0 {
 		c.weight.Add(-r.weight)
@@ -33,21 +33,21 @@ func (c *Cache[V]) giveBack(r room) {
 	c.uncount(r.probation) // last: see probationers
 }
 
-// takePlace claims one place below MaxSessions.
-func (c *Cache[V]) takePlace() bool {
+// claimSession counts one more session if that stays within MaxSessions.
+func (c *Cache[V]) claimSession() bool {
 	for {
-		n := c.places.Load()
-		if n >= c.maxPlaces {
+		n := c.sessions.Load()
+		if n >= c.maxSessions {
 			return false
 		}
-		if c.places.CompareAndSwap(n, n+1) {
+		if c.sessions.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}
 }
 
-// takeWeight claims weight below MaxWeight.
-func (c *Cache[V]) takeWeight(weight int64) bool {
+// claimWeight claims weight below MaxWeight.
+func (c *Cache[V]) claimWeight(weight int64) bool {
 	for {
 		w := c.weight.Load()
 		if weight > c.maxWeight-w {
@@ -234,15 +234,15 @@ func (s *shard[V]) claimLocked(u *update[V], old *node[V]) outcome {
 		if old != nil && !s.residesLocked(old) {
 			return again // it idled out, and its room was taken for us
 		}
-		if old == nil && u.room.places == 0 && c.takePlace() {
-			u.room.places = 1
+		if old == nil && u.room.sessions == 0 && c.claimSession() {
+			u.room.sessions = 1
 		}
-		if old != nil || u.room.places > 0 {
+		if old != nil || u.room.sessions > 0 {
 			missing := u.weight - gives - u.room.weight
 			if missing <= 0 {
 				return goOn
 			}
-			if c.takeWeight(missing) {
+			if c.claimWeight(missing) {
 				u.room.weight += missing
 				return goOn
 			}
@@ -299,7 +299,7 @@ func (s *shard[V]) insertLocked(u *update[V]) {
 	if c.cfg.Weigh != nil {
 		s.mu.weight[slot] = u.weight
 	}
-	u.room.add(room{places: -1, weight: -u.weight})
+	u.room.add(room{sessions: -1, weight: -u.weight})
 	s.mu.inserted++
 	var before int64 // the deadline for which the slot was filed before; 0: it was not
 	if slot == s.mu.loose.slot {

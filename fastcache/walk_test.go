@@ -21,8 +21,8 @@ func (s *shard[V]) checkHeldLocked() error {
 	if _, err := s.checkLocked(); err != nil {
 		return err
 	}
-	if places := int(c.places.Load()); places < 0 || places > int(c.maxPlaces) {
-		return fmt.Errorf("%d places are taken of %d", places, c.maxPlaces)
+	if places := int(c.sessions.Load()); places < 0 || places > int(c.maxSessions) {
+		return fmt.Errorf("%d places are taken of %d", places, c.maxSessions)
 	}
 	if weight := c.weight.Load(); weight < 0 || weight > c.maxWeight {
 		return fmt.Errorf("the weight is %d of %d", weight, c.maxWeight)

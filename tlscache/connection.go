@@ -134,8 +134,8 @@ func (c *connection) resumesUnanswered(r *sealing.Record) {
 	f.unanswered = true
 }
 
-// resumesForeign notes that the session of a ticket of the hook before is about to be resumed: a line
-// of its own begins here.
+// resumesForeign notes that the session of a ticket of the hook before is about to be resumed: a chain of
+// resumptions begins here.
 func (c *connection) resumesForeign(ticket []byte) {
 	sum := sha256.Sum256(ticket)
 	c.mu.Lock()
