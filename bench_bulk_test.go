@@ -62,7 +62,7 @@ func grow(b *testing.B, c *fastcache.Cache[*session], t *trace, took []int64) {
 
 // heap returns the bytes of all reachable objects, among them the values and traces.
 func heap() float64 {
-	sessions() // made by now, so that nobody takes them for growth
+	sessions() // made by now, so that they do not look like growth
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

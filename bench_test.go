@@ -317,7 +317,7 @@ func inParallel(b *testing.B, c *fastcache.Cache[*session], t *trace, writeEvery
 	b.RunParallel(func(pb *testing.PB) {
 		mu.Lock()
 		i := start % len(t.want)
-		start += 104_729 // a prime: nobody follows on another's heels
+		start += 104_729 // a prime: no goroutine follows on another's heels
 		mu.Unlock()
 		reads, hits, failed, untilWrite := 0, 0, 0, writeEvery
 		for ; pb.Next(); i = t.next(i) {

@@ -180,7 +180,7 @@ func TestPromise5QuotaHoldsAfterEachUpdate(t *testing.T) {
 	})
 }
 
-// The oldest of the partial key goes, in the order of their last Updates, and nobody else
+// The oldest of the partial key goes, in the order of their last Updates, and no other
 // is evicted for the newcomer, even though the cache is full.
 func TestPromise5QuotaTakesTheOldestAndNobodyElse(t *testing.T) {
 	everyLayout(t, func(t *testing.T, l layout) {

@@ -35,7 +35,7 @@ func unwound(f func()) (end string) {
 // unwinders end a callback otherwise than by a return.
 var unwinders = map[string]func(){"panicked": func() { panic("by the test") }, "exited": runtime.Goexit}
 
-// A callback that is in the middle of iterations when it panics or exits holds up nobody.
+// A callback that is in the middle of iterations when it panics or exits holds up no other call.
 func TestPromise8CallbackMayEndInsideItsIterations(t *testing.T) {
 	for name, end := range unwinders {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestPromise5WeighThatDoesNotReturnChangesNothing(t *testing.T) {
 }
 
 // Weigh runs outside all locks, once per Update: it may call every method, and one that
-// hangs keeps nobody else waiting.
+// hangs keeps no other call waiting.
 func TestPromise5WeighMayCallEveryMethodAndMayHang(t *testing.T) {
 	everyBubble(t, func(t *testing.T, l layout) {
 		var c *fastcache.Cache[int]

@@ -19,7 +19,7 @@ import (
 const wallSteps = "FASTCACHE_WALL_STEPS"
 
 // No step of the wall clock changes anything: the tests that go by the real clock pass with a time
-// package whose wall clock is off by up to 97 days, and by others a millisecond later. Nobody could
+// package whose wall clock is off by up to 97 days, and by others a millisecond later. No machine could
 // set the system's clock that often, nor should a test. In a bubble there is no monotonic clock, so
 // virtual time cannot show this.
 func TestPromise9WallClockStepsChangeNothing(t *testing.T) {

@@ -148,7 +148,7 @@ func TestPromise9TheOldestOfACrowdGoes(t *testing.T) {
 	}
 }
 
-// Who comes into a full crowd takes over the room of the one that goes: in a full cache nobody else goes,
+// A session that comes into a full crowd takes over the room of the one that goes: in a full cache no other goes,
 // neither by an eviction nor because an overflow clears all.
 func TestPromise9ACrowdMakesRoomInAFullCache(t *testing.T) {
 	weigh := func(_ Key, v int) int64 { return int64(v) }
@@ -233,7 +233,7 @@ func TestPromise9ACrowdIsNotWaitedForLong(t *testing.T) {
 	})
 }
 
-// A cache under a secret hash keeps whatever it is told, and whoever collides with what.
+// A cache under a secret hash keeps all that it is told, whatever collides.
 func TestSecretHashCrowdsNobodyOut(t *testing.T) {
 	for _, mask := range []uint64{HashGood, HashConstant} {
 		c := NewForTest(Config[int]{Hash: SecretHash}, 1, mask)
@@ -249,7 +249,7 @@ func TestSecretHashCrowdsNobodyOut(t *testing.T) {
 }
 
 // Where no place within reach of a bucket is free, the largest crowd that has some pays: a session of a bucket
-// that nobody has flooded finds room and takes none from its like, nor from a crowd that is out of reach.
+// that was not flooded finds room and takes none from its like, nor from a crowd that is out of reach.
 func TestPromise9TheLargestCrowdWithinReachPays(t *testing.T) {
 	c := NewForTest(Config[int]{MaxSessions: 4096}, 1, HashGood)
 	defer c.Close()

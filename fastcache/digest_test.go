@@ -129,7 +129,7 @@ func TestXXHashDigestsUseAllBits(t *testing.T) {
 	}
 }
 
-// Secret digests depend on a seed, so nobody can choose ids that collide, and on where a key's parts end.
+// Secret digests depend on a seed, so a peer cannot choose ids that collide, and on where a key's parts end.
 func TestPromise9DigestsAreSecret(t *testing.T) {
 	cfg := Config[int]{Hash: SecretHash}
 	a, b := NewForTest(cfg, 1, HashGood), NewForTest(cfg, 1, HashGood)

@@ -45,7 +45,7 @@ func TestPromise4OneKillWins(t *testing.T) {
 	}
 }
 
-// TakeNewestKeepLast takes the newest because it has seen an elder; nobody may end that one
+// TakeNewestKeepLast takes the newest because it has seen an elder; no other may end that one
 // between its look and its kill, or it takes the last. Both happen under the group's lock,
 // which stands here for the instant between them.
 func TestPromise4KeepLastKnowsWhichIsTheLast(t *testing.T) {
@@ -102,7 +102,7 @@ func storeIn(t *testing.T, c *Cache[int], partial string, n int, ttl time.Durati
 	}
 }
 
-// Whoever looks for the newest session alive unlinks as many that are over as its budget says, and
+// A caller that looks for the newest session alive unlinks as many that are over as its budget says, and
 // no more: the rest waits until others had the group.
 func TestPromise9FindingTheNewestKeepsToItsBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -143,8 +143,8 @@ func TestPromise9TakeNewestLetsOthersHaveTheGroup(t *testing.T) {
 	t.Errorf("in %d rounds nobody had the group while TakeNewest passed over %d sessions", rounds, over)
 }
 
-// tookTurns reports whether somebody had the group's lock while a TakeNewest passed over sessions that are
-// over. Nobody may have come by in those milliseconds; then it says nothing.
+// tookTurns reports whether another caller had the group's lock while a TakeNewest passed over sessions that are
+// over. None may have come by in those milliseconds; then it says nothing.
 func tookTurns(t *testing.T, c *Cache[int], over int) bool {
 	storeIn(t, c, "p", 1, time.Hour) // what TakeNewest finds in the end
 	digest := c.partialDigest("p")

@@ -101,7 +101,7 @@ func TestPromise1ExpiredIsAbsentForWriters(t *testing.T) {
 	})
 }
 
-// Nobody reads, and the session is gone from memory within a tick of its deadline.
+// No Lookup comes, and the session is gone from memory within a tick of its deadline.
 func TestPromise1ExpiredLeavesMemoryWithinATick(t *testing.T) {
 	everyBubble(t, func(t *testing.T, l layout) {
 		var r recorder[int]
@@ -217,7 +217,7 @@ func TestPromise9BadTTLIsAnError(t *testing.T) {
 	wantValue(t, c, key("p", 1), 1)
 }
 
-// An idle cache wakes nobody: the timer runs when a session is over, and not before.
+// An idle cache wakes no goroutine: the timer runs when a session is over, and not before.
 func TestPromise1IdleCacheHardlyWakes(t *testing.T) {
 	everyBubble(t, func(t *testing.T, l layout) {
 		c := open(t, l, fastcache.Config[int]{})

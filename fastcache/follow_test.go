@@ -169,7 +169,7 @@ func TestDemoteTellsWhoWillReturn(t *testing.T) {
 }
 
 // Where the new session is stored before the used one is demoted, the session that follows a Demote
-// is anybody's. Then nobody is doubted.
+// is any client's. Then none is doubted.
 func TestDemoteAfterTheUpdateTellsNothingAndCostsNothing(t *testing.T) {
 	for _, c := range crowds {
 		t.Run(c.name, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestDemoteAfterTheUpdateTellsNothingAndCostsNothing(t *testing.T) {
 	}
 }
 
-// Servers serve many clients at once: a Demote is followed by somebody else's Update now and then.
+// Servers serve many clients at once: a Demote is followed by another client's Update now and then.
 func TestDemoteTellsWhoWillReturnToManyGoroutines(t *testing.T) {
 	const goroutines, visits, places = 8, 30_000, 1000
 	who := popularOf(6000, 0.9, 0.4)

@@ -80,7 +80,7 @@ func TestHoveringAroundOneSessionAllocatesTheSessionAlone(t *testing.T) {
 	}
 }
 
-// Where nobody listens to removals, no call starts a goroutine to deliver them.
+// Without an OnRemove no call starts a goroutine to deliver them.
 func TestNothingIsDeliveredWithoutOnRemove(t *testing.T) {
 	c := NewForTest(Config[int]{}, 1, HashGood)
 	defer c.Close()

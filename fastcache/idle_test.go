@@ -143,7 +143,7 @@ func TestPromise1IdleTTLLeavesMemory(t *testing.T) {
 	})
 }
 
-// With IdleTTL and without the index nobody but the shard's lock keeps an Update and a
+// With IdleTTL and without the index only the shard's lock keeps an Update and a
 // Lookup apart that finds the session over: neither hangs and nothing is lost.
 func TestPromise1IdleTTLWithoutIndex(t *testing.T) {
 	everyBubble(t, func(t *testing.T, l layout) {

@@ -182,7 +182,7 @@ func TestLateTimersChangeNoAnswer(t *testing.T) {
 	}
 }
 
-// The printed test must compile, or nobody can use it when it matters.
+// The printed test must compile, or it cannot be used when it matters.
 func TestFoundRunIsATest(t *testing.T) {
 	if testing.Short() || raced {
 		t.Skip("needs go vet, which takes seconds")

@@ -115,7 +115,7 @@ const (
 	later = 2 * time.Second
 )
 
-// Two Updates find nothing scheduled and arm the alarm at once: the earlier deadline wins, whoever comes
+// Two Updates find nothing scheduled and arm the alarm at once: the earlier deadline wins, whichever comes
 // second.
 func TestOrdersTwoUpdatesArmTheAlarm(t *testing.T) {
 	orders.All(t, func(r *orders.Run) {

@@ -10,7 +10,7 @@ import (
 	"github.com/sessioncache/sessioncache/internal/testing/orders"
 )
 
-// A hold keeps the reports of a scene: they are queued and delivered to nobody, and account says whether
+// A hold keeps the reports of a scene: they are queued and not delivered, and account says whether
 // each value that was stored has left by one report, or stays.
 func (s *scene) hold() *scene {
 	s.cfg.OnRemove = func(Removal[int]) {}
@@ -57,7 +57,7 @@ func (s *scene) takes(name string, taken map[int]int, take func() (int, bool)) {
 	})
 }
 
-// With IdleTTL a session that a Lookup has found lives on, and one that nobody found ends: whatever Lookups
+// With IdleTTL a session that a Lookup has found lives on, and one that none found ends: whatever Lookups
 // and the timer's settle do to its deadline at the same time.
 func TestOrdersIdleSessionsAreUsedAndSettled(t *testing.T) {
 	const idle = time.Second

@@ -237,7 +237,7 @@ func TestOrdersATakenVersionTakesTheOldOneWithIt(t *testing.T) {
 	})
 }
 
-// Whoever removes many counts those that it has ended itself.
+// A call that removes many counts those that it has ended itself.
 func TestOrdersClearCountsItsOwn(t *testing.T) {
 	orders.All(t, func(r *orders.Run) {
 		s := newScene(r, Config[int]{}).hold()

@@ -22,7 +22,7 @@ func holdings() (all []holding) {
 }
 
 // Those on probation go first while there are some and the others hold less than half of either bound.
-// What an Update counts for its own session, and the room that it was given meanwhile, are nobody's.
+// What an Update counts for its own session, and the room that it was given meanwhile, are no other session's.
 func TestProbationGoesByWhatTheOthersHold(t *testing.T) {
 	weigh := func(_ Key, v int) int64 { return int64(v) }
 	for _, cfg := range []Config[int]{{MaxSessions: 8}, {MaxSessions: 7}, {MaxSessions: 9, MaxWeight: 20, Weigh: weigh}, {MaxWeight: 21, Weigh: weigh}} {

@@ -137,7 +137,7 @@ func TestProbationHoldsForWeights(t *testing.T) {
 	})
 }
 
-// Nobody is on probation but the session that is replaced by a heavier one: then others make room for
+// No session is on probation but the one that is replaced by a heavier one: then others make room for
 // it, fewer than half or not.
 func TestOthersMakeRoomWhereOnlyTheReplacedIsOnProbation(t *testing.T) {
 	everyLayout(t, func(t *testing.T, l layout) {

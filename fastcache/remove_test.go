@@ -30,8 +30,8 @@ var removers = []remover{
 	}},
 }
 
-// Whoever has seen a session, or knows that it was stored, and then had it removed, or had
-// its removal done by somebody else before, sees it no more. Values are unique.
+// A caller that has seen a session, or knows that it was stored, and then removed it, or found
+// that another had removed it before, sees it no more. Values are unique.
 func TestPromise3RemovedIsNeverReturned(t *testing.T) {
 	everyLayout(t, func(t *testing.T, l layout) {
 		for _, r := range removers {

@@ -236,7 +236,7 @@ func TestPromise8SlowCallbackDelaysNobody(t *testing.T) {
 	})
 }
 
-// A session that was over before somebody removed it is reported as expired.
+// A session that was over before a call removed it is reported as expired.
 func TestPromise8ExpiredKeepsItsReason(t *testing.T) {
 	everyBubble(t, func(t *testing.T, l layout) {
 		var r recorder[int]

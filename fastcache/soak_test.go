@@ -330,7 +330,7 @@ func (s *soak) watch(ctx context.Context) {
 	}
 }
 
-// checkCache checks that nothing was lost, in a cache that nobody calls. The timer may run.
+// checkCache checks that nothing was lost, in a cache that is not called. The timer may run.
 func (s *soak) checkCache(sc *soakCache) {
 	st, reported, err := s.settle(sc)
 	if err != nil {

@@ -127,7 +127,7 @@ func (c *Cache[V]) giveBackAll(sw *sweep[V]) {
 	}
 }
 
-// DeletePartial counts what it revoked, whoever freed it, and not what had expired.
+// DeletePartial counts what it revoked, whichever call freed it, and not what had expired.
 func TestDeletePartialCountsWhatItRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewForTest(Config[int]{MaxSessions: 100, TTL: time.Hour}, 4, HashGood)

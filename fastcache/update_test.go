@@ -45,7 +45,7 @@ func TestPromise2UpdateIsTheNewestAtOnce(t *testing.T) {
 	everyLayout(t, func(t *testing.T, l layout) {
 		c := open(t, l, fastcache.Config[int]{})
 		inParallel(4, func(g int) {
-			partial := fmt.Sprint(g) // nobody else writes to it
+			partial := fmt.Sprint(g) // no other goroutine writes to it
 			for i := range rounds(1000) {
 				put(t, c, key(partial, i%20), i)
 				for _, v := range c.SelectSession(partial) {

@@ -288,7 +288,7 @@ func TestAnEmptyGroupVanishes(t *testing.T) {
 	}
 }
 
-// Whoever waits for the lock of a group that then vanishes must not push into it: nobody
+// A caller that waits for the lock of a group that then vanishes must not push into it: no walk
 // would ever find it.
 func TestWhoWaitsForAGroupThatVanishesGetsTheNextOne(t *testing.T) {
 	for _, c := range []struct {

@@ -133,7 +133,7 @@ func TestOrdersTwoMakeOneGroup(t *testing.T) {
 	})
 }
 
-// Whatever is linked when a group is revoked is swept, and nothing that is linked afterwards; nobody sees
+// Whatever is linked when a group is revoked is swept, and nothing that is linked afterwards; no reader sees
 // a new node beside an old one that is not revoked.
 func TestOrdersRevokeMeetsALinkAndAReader(t *testing.T) {
 	orders.All(t, func(r *orders.Run) {
@@ -182,7 +182,7 @@ func TestOrdersRevokeMeetsAnUnlink(t *testing.T) {
 	})
 }
 
-// A walk sees every node that is linked throughout, once, whoever else comes, goes or is replaced.
+// A walk sees every node that is linked throughout, once, whatever other nodes come, go or are replaced.
 func TestOrdersAWalkSeesWhatStays(t *testing.T) {
 	orders.All(t, func(r *orders.Run) {
 		s := newScene(r)

@@ -12,7 +12,7 @@ import (
 // ones of a group have higher numbers.
 type session struct {
 	number int64
-	stays  bool         // nobody removes it
+	stays  bool         // it is not removed
 	taken  atomic.Int32 // how many calls claim to have removed it
 }
 
@@ -289,7 +289,7 @@ func TestNoSessionIsLostWhileTheMapsGrowAndShrink(t *testing.T) {
 	}
 }
 
-// Whoever reads finds each group that stays, also in the middle of a copy.
+// A reader finds each group that stays, also in the middle of a copy.
 func TestReadersFindEveryGroupWhileTheMapGrows(t *testing.T) {
 	const staying, moving, waves = 2000, 8000, 8
 	x := New[int](1)

@@ -21,7 +21,7 @@ import (
 
 const serverName = "server.test"
 
-// A foreignServer is a server of somebody else's that answers GET / over TLS and closes.
+// A foreignServer is a server that is not ours and answers GET / over TLS and closes.
 type foreignServer struct {
 	addr     string
 	insecure *tls.Config // its certificate signs itself

@@ -75,7 +75,7 @@ func TestOpenSSLResumesASessionFromAFile(t *testing.T) {
 	}
 }
 
-// With TLS 1.3, s_client -reconnect hangs up before it has read a ticket, whoever the server is: the same
+// With TLS 1.3, s_client -reconnect hangs up before it has read a ticket, with any server: the same
 // run on stock tickets says so. -sess_out and -sess_in above read first.
 func TestOpenSSLReconnectResumes(t *testing.T) {
 	parts.Need(t, "openssl")

@@ -231,7 +231,7 @@ func TestUpdateConfirmsAndDemoteDoesNot(t *testing.T) {
 	}
 }
 
-// Peers name keys, so they are hashed secretly: sessions whose keys are made to collide displace nobody, not
+// Peers name keys, so they are hashed secretly: sessions whose keys are made to collide displace no other, not
 // even each other.
 func TestSessionsOfMadeKeysStay(t *testing.T) {
 	m := open(t, session.MemoryConfig{})
@@ -250,7 +250,7 @@ func TestSessionsOfMadeKeysStay(t *testing.T) {
 	}
 }
 
-// Whoever has looked a session up may be reading it while another takes it and writes to his copy.
+// A caller that has looked a session up may be reading it while another takes it and writes to its own copy.
 func TestReadersAndTakersShareNoBytes(t *testing.T) {
 	m := open(t, session.MemoryConfig{})
 	ctx := context.Background()

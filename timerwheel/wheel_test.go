@@ -46,7 +46,7 @@ var edges = []Tick{
 	1<<36 - 1, 1 << 36, 1<<36 + 1, 1<<36 + 1<<30, 3<<36 + 5, 1<<40 - 1,
 }
 
-// starts put the wheel's hand in every position that has been somebody's bug.
+// starts put the wheel's hand in every position that was a bug in some wheel.
 var starts = []Tick{
 	0, 1, 63, 64, 4095, 1<<36 - 1, 1<<36 - 70, 1 << 36, -1, -63, -64, -65, -1 << 30, -1 << 36,
 	math.MinInt64, math.MinInt64 + 1, math.MaxInt64 - 1<<41,

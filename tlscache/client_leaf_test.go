@@ -41,7 +41,7 @@ func startChanging(t testing.TB, version uint16, first func(*authority) tls.Cert
 	return p, set
 }
 
-// crypto/tls does not offer a ticket whose leaf has expired, whoever verifies it. Such a server has no ticket to give,
+// crypto/tls does not offer a ticket whose leaf has expired, verified or not. Such a server has no ticket to give,
 // and is none whose tickets make handshakes fail: once its leaf is renewed, its tickets are taken at once.
 func TestAnExpiredLeafIsNoTrouble(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
@@ -246,7 +246,7 @@ func TestWhyCryptoTLSPutsNil(t *testing.T) {
 	})
 }
 
-// Where crypto/tls refuses a ticket for a reason that nobody could foresee, no handshake failed, so tickets go on being
+// Where crypto/tls refuses a ticket for a reason that we cannot foresee, no handshake failed, so tickets go on being
 // taken, and the one that is good is offered.
 func TestATicketThatIsRefusedIsNoTrouble(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// serverKinds are servers' chains: as most send them, and as nobody should.
+// serverKinds are servers' chains: as most send them, and as none should.
 var serverKinds = []struct {
 	name  string
 	chain func(t testing.TB, i intermediate) tls.Certificate

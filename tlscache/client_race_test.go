@@ -100,7 +100,7 @@ func TestStatsNeverNameAHost(t *testing.T) {
 	}
 }
 
-// Trap: whoever declines 0-RTT once by writing into the state that QUICResumeSession shows would
+// Trap: a user who declines 0-RTT once by writing into the state that QUICResumeSession shows would
 // decline it for ever, and for all, if the cache handed out its own.
 func TestDecliningEarlyDataOnceDeclinesItOnce(t *testing.T) {
 	roots := newAuthority(t, "QUIC CA")

@@ -34,7 +34,7 @@ func (a *authority) intermediate(t testing.TB) intermediate {
 	return intermediate{between, der}
 }
 
-// chain returns a certificate with the intermediate one behind it, and more that nobody needs.
+// chain returns a certificate with the intermediate one behind it, and more that no client needs.
 func (i intermediate) chain(t testing.TB, more ...[]byte) tls.Certificate {
 	t.Helper()
 	cert := i.issue(t, testName)
@@ -42,7 +42,7 @@ func (i intermediate) chain(t testing.TB, more ...[]byte) tls.Certificate {
 	return cert
 }
 
-// junk returns certificates of somebody's own making.
+// junk returns self-made certificates.
 func junk(t testing.TB, n, extension int) (certs [][]byte) {
 	t.Helper()
 	for range n {

@@ -44,7 +44,7 @@ func TestClientsResumeInEveryVersionAndWay(t *testing.T) {
 					}
 				}
 				want := ClientStats{Offered: 3, Accepted: 3, Misses: map[MissReason]uint64{MissGone: 1}, Stored: 4}
-				if way == "View" { // nobody tells what became of its offers
+				if way == "View" { // nothing tells what became of its offers
 					want.Accepted, want.Misses[MissDeclined] = 0, 3
 				}
 				got := c.Stats()

@@ -108,7 +108,7 @@ func TestAFailedExportLosesNothingAndLeavesNothingUsable(t *testing.T) {
 	if err := c.Export(failing{1 << 20}, cfg); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("Export = %v; want the writer's error", err)
 	}
-	wantGets(t, v, "") // all of the file was written, so somebody may import it
+	wantGets(t, v, "") // all of the file was written, so it may be imported
 }
 
 func TestClientCertificatesAreLeftOutUnlessAsked(t *testing.T) {

@@ -58,7 +58,7 @@ func describe(model porcupine.Model, history []porcupine.Operation) (text string
 	return text
 }
 
-// The tickets of a key of a SingleUse pool are a stack, whoever puts and takes at the same time: each is handed out
+// The tickets of a key of a SingleUse pool are a stack, also for callers that put and take at the same time: each is handed out
 // once, the newest first.
 func TestPoolsOfSingleUseAreLinearizable(t *testing.T) {
 	type call struct{ put string } // empty: take
@@ -98,7 +98,7 @@ func TestPoolsOfSingleUseAreLinearizable(t *testing.T) {
 	})
 }
 
-// A watermark rises and never falls, whoever raises it here or learns of it from a Store, and whoever asks, at the
+// A watermark rises and never falls, for all callers that raise it, learn of it from a Store, or ask, at the
 // same time.
 func TestWatermarksAreLinearizable(t *testing.T) {
 	type call struct {

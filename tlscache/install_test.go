@@ -303,7 +303,7 @@ func TestMigrationFromStockTicketsAndBack(t *testing.T) {
 				}{
 					{old, "stock", false},
 					{migrated, "a stock ticket on a migrated instance", true},
-					// When a stock ticket's client last proved who it is, nobody knows.
+					// When a stock ticket's client last proved who it is, is not known.
 					{migrated, "what that issued", !mtls},
 					{migrated, "a handle", true},
 					{old, "a handle on an instance that was rolled back", false},

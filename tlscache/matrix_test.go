@@ -12,7 +12,7 @@ import (
 	"github.com/sessioncache/sessioncache/session"
 )
 
-// lastSession offers the last session on every connection, whoever issued it: what a client may do.
+// lastSession offers the last session on every connection, from whichever server it came: what a client may do.
 type lastSession struct{ state *tls.ClientSessionState }
 
 func (c *lastSession) Get(string) (*tls.ClientSessionState, bool) { return c.state, c.state != nil }

@@ -367,7 +367,7 @@ func TestMirrorsGoFirst(t *testing.T) {
 	}
 }
 
-// Whoever has seen a ticket before another took its place, and removes it now, must not
+// A caller that saw a ticket before another took its place, and removes it now, must not
 // remove the other.
 func TestAReplacedTicketIsNotRemovedInAnothersPlace(t *testing.T) {
 	c := newTestClient(t, ClientConfig{})

@@ -39,7 +39,7 @@ func TestAThousandTLS12ResumptionsAreOneSession(t *testing.T) {
 	}
 }
 
-// Nobody on the wire can tell that two connections belong to one client: RFC 5077 tickets are sent
+// A listener on the wire cannot tell that two connections belong to one client: RFC 5077 tickets are sent
 // in clear.
 func TestReissuedHandlesHaveNothingInCommon(t *testing.T) {
 	w := newWorld(t, ServerConfig{})
@@ -112,7 +112,7 @@ func TestSingleUseHandlesStayUsed(t *testing.T) {
 	})
 }
 
-// A mismatch is no use: whoever sees a handle on the wire cannot spend it elsewhere.
+// A mismatch is no use: a listener that sees a handle on the wire cannot spend it elsewhere.
 func TestMismatchesDoNotTakeTheSession(t *testing.T) {
 	stores(t, func(t *testing.T, cfg ServerConfig) {
 		cfg.SingleUse = true

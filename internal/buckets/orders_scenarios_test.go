@@ -107,7 +107,7 @@ func TestOrdersAResidentIsAlwaysFound(t *testing.T) {
 	}
 }
 
-// A place that is emptied and taken by another node shows nobody the wrong one, and a node that was
+// A place that is emptied and taken by another node shows no reader the wrong one, and a node that was
 // removed is not found by a search that began later.
 func TestOrdersAPlaceIsTakenAgain(t *testing.T) {
 	orders.All(t, func(r *orders.Run) {

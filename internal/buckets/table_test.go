@@ -85,7 +85,7 @@ func TestFindsWhatIsThereAndNothingElse(t *testing.T) {
 	}
 }
 
-// Whoever reads while others come and go finds what stays, each time.
+// A reader finds what stays while others come and go, each time.
 func TestReadersFindWhatStaysWhileOthersComeAndGo(t *testing.T) {
 	for name, hash := range hashes {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write testdata/evictions.txt anew: only
 // Which session the policy evicts follows from the calls alone, so a record of its choices shows any
 // change, also one that no hit ratio shows. The record says what the policy does, not what is right: the
 // tests of promises do, and hitratio_test.go and rotation_test.go of fastcache. It is there so that a change of policy
-// is meant and not slipped in with another. Whoever means one looks at the hit ratios (docs/adr/0008),
+// is meant and not slipped in with another. If a change is meant, look at the hit ratios (docs/adr/0008),
 // runs
 //
 //	go test ./internal/eviction -run TestEvictionDecidesAsRecorded -update

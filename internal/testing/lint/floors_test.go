@@ -9,7 +9,7 @@ import (
 )
 
 // The libraries that packages of this module may import. A library that is not here
-// belongs into a nested module: whoever imports ours pays for what ours import.
+// belongs into a nested module: a user of ours pays for what ours import.
 const (
 	xxhash = "github.com/cespare/xxhash/v2"
 	xsync  = "github.com/puzpuzpuz/xsync/v3"
@@ -23,7 +23,7 @@ var testLibraries = []string{
 	"pgregory.net/rapid",
 }
 
-// top is the floor of packages that only use the others and that nobody imports.
+// top is the floor of packages that only use the others and that none imports.
 const top = 11
 
 // rooms gives every package its floor, and the libraries it may import besides the

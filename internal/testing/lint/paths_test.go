@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// machinePath matches an absolute path into somebody's home or work directory, but not
+// machinePath matches an absolute path into a person's home or work directory, but not
 // the same words inside a longer path or a URL.
 var machinePath = regexp.MustCompile(`(?:^|[^\w.~%})>*-])/(?:work|root|home|Users)/`)
 

@@ -314,7 +314,7 @@ func spin(r *orders.Run) {
 	r.Go("sets", func() { flag.Store(true) })
 }
 
-// Orders that nobody can tell apart are run once, the others each.
+// Orders that cannot be told apart are run once, the others each.
 func TestCountsTheOrdersThatDiffer(t *testing.T) {
 	steps := func(threads, each int, shared bool, kind func(*atomic.Int32)) func(*orders.Run) {
 		return func(r *orders.Run) {
@@ -336,7 +336,7 @@ func TestCountsTheOrdersThatDiffer(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		scenario func(*orders.Run)
-		all      int // orders, those included that nobody can tell apart
+		all      int // orders, those included that cannot be told apart
 		want     int
 	}{
 		{"three threads with two writes each of their own", steps(3, 2, false, add), 7484400 / 4, 1},

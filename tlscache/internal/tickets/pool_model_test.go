@@ -105,7 +105,7 @@ func (p *plainPool) peek(key string) *modelTicket {
 	return p.keys[key][0]
 }
 
-// liveBefore reports whether a newer ticket than t is not over, so that nobody looks at t.
+// liveBefore reports whether a newer ticket than t is not over, so that t is not looked at.
 func (p *plainPool) liveBefore(key string, t *modelTicket) bool {
 	for _, o := range p.keys[key] {
 		if o == t {
