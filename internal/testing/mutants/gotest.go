@@ -95,6 +95,9 @@ func (g *goTest) test(ctx context.Context, overlay string, s step, limit time.Du
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	v := judge(out.Bytes(), err != nil)
+	if s.elsewhere && v.output == noTest {
+		return verdict{outcome: survived}
+	}
 	if v.outcome == faulty {
 		v.output += errs.String()
 	}
@@ -139,12 +142,15 @@ type event struct {
 	FailedBuild string
 }
 
+// noTest is said of a step that ran no test.
+const noTest = "its tests line names no test\n"
+
 // judge reads the output of go test -json. A failure that no test binary reported is not
 // the tests' merit: the mutant did not build.
 func judge(output []byte, failed bool) verdict {
 	if !failed {
 		if bytes.Contains(output, []byte("[no tests to run]")) {
-			return verdict{outcome: faulty, output: "its tests line names no test\n"}
+			return verdict{outcome: faulty, output: noTest}
 		}
 		return verdict{outcome: survived}
 	}

@@ -201,8 +201,13 @@ func TestStepsBeginWhereTheFaultIs(t *testing.T) {
 		{mutant{file: "fastcache/cache.go", tests: "TestA"}, "Histories", []step{{dir: "fastcache", tests: "Histories"}}},
 		{mutant{file: "fastcache/cache.go"}, "", []step{{dir: "fastcache"}, {dir: "fuzz"}}},
 		{mutant{file: "index/group.go", tests: "TestA|TestB", race: true}, "", []step{
-			{"index", "^(TestA|TestB)$", true, time.Minute},
+			{dir: "index", tests: "^(TestA|TestB)$", race: true, limit: time.Minute},
 			{dir: "index", race: true}, {dir: "fuzz", race: true}, {dir: "fastcache", race: true},
+		}},
+		{mutant{file: "tlscache/internal/guard/guard.go", tests: "TestA"}, "", []step{
+			{dir: "tlscache/internal/guard", tests: "^(TestA)$", limit: time.Minute, elsewhere: true},
+			{dir: "tlscache", tests: "^(TestA)$", limit: time.Minute, elsewhere: true},
+			{dir: "tlscache/internal/guard"}, {dir: "tlscache"},
 		}},
 	} {
 		if got := steps(tt.m, tt.only); !reflect.DeepEqual(got, tt.want) {

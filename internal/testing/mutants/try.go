@@ -15,6 +15,8 @@ type step struct {
 	tests string // a regular expression; empty: all
 	race  bool
 	limit time.Duration // 0: the -timeout flag's
+
+	elsewhere bool // the tests may be in another package's directory
 }
 
 // hintLimit bounds the few tests that a mutant names: they take seconds, and a mutant that
@@ -42,7 +44,7 @@ func steps(m mutant, tests string) []step {
 	var list []step
 	if m.tests != "" {
 		for _, dir := range m.hinted() {
-			list = append(list, step{dir, "^(" + m.tests + ")$", m.race, hintLimit})
+			list = append(list, step{dir, "^(" + m.tests + ")$", m.race, hintLimit, len(m.hinted()) > 1})
 		}
 	}
 	for _, dir := range append(m.hinted(), users[m.dir()]...) {
