@@ -104,6 +104,28 @@ func TestSecretsReplacedInsideAHandshakeDoNotEndARevocation(t *testing.T) {
 	})
 }
 
+// The other process knows the former secret alone, so its watermark has no name under the new one.
+func TestARevocationElsewhereReachesAHandshakeInWhichSecretsAreReplaced(t *testing.T) {
+	versions(t, func(t *testing.T, version uint16) {
+		p := newPair(t, ring(t, secret(1)), ring(t, secret(1)))
+		first := true
+		p.server.VerifyConnection = func(tls.ConnectionState) error {
+			if !first {
+				return nil
+			}
+			first = false
+			if err := p.other.RevokePrincipal(t.Context(), "somebody"); err != nil {
+				t.Error(err)
+			}
+			return p.keyring.Replace(secret(2))
+		}
+		client := p.client(version)
+		p.want("a handshake with a revocation inside", client, false)
+		p.want("its session", client, false)
+		p.want("one from after it", client, true)
+	})
+}
+
 // A resumed handshake shows no certificate, so what GetCertificate returns by now is no part of it; what
 // the Config itself shows is part of the scope.
 func TestSessionsAndTheServersOwnRenewedCertificate(t *testing.T) {

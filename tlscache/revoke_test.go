@@ -304,15 +304,21 @@ func TestRevocationThatTheStoreDoesNotTakeIsAnErrorAndHoldsHere(t *testing.T) {
 
 // Where the session can be read and its watermarks cannot, it might be revoked.
 func TestWatermarksThatCannotBeReadAreAMiss(t *testing.T) {
-	memory := newMemory(t, session.MemoryConfig{})
-	w := newWorld(t, ServerConfig{Store: remote{memory}, Keyring: ring(t, secret(1)), Budget: long})
-	m := capture(t, w, w.client(tls.VersionTLS13))
-	ticket := w.wrapped(m)
-	k := w.keyring.active()
-	if err := memory.Update(t.Context(), watermarkKey(k.Everything), []byte("garbage"), DefaultTTL); err != nil {
-		t.Fatal(err)
+	for _, what := range []string{"sealed", "stored"} {
+		memory := newMemory(t, session.MemoryConfig{})
+		w := newWorld(t, ServerConfig{Store: remote{memory}, Keyring: ring(t, secret(1)), Budget: long})
+		m := capture(t, w, w.client(tls.VersionTLS13))
+		m.cs.HandshakeComplete = what == "stored"
+		ticket := w.wrapped(m)
+		if st := w.Stats(); st.Stored != 1 && what == "stored" || st.Sealed != 1 && what == "sealed" {
+			t.Fatalf("%d stored, %d sealed; want a session %s", st.Stored, st.Sealed, what)
+		}
+		k := w.keyring.active()
+		if err := memory.Update(t.Context(), watermarkKey(k.Everything), []byte("garbage"), DefaultTTL); err != nil {
+			t.Fatal(err)
+		}
+		w.wantMiss(what+", unreadable watermark", ticket, m, MissMalformed)
 	}
-	w.wantMiss("unreadable watermark", ticket, m, MissMalformed)
 }
 
 // A slow Store is asked while RevokeAll runs; what is authenticated meanwhile is not to resume either.
