@@ -29,7 +29,7 @@ func (s *scene) evicted() (n uint64) {
 	return n
 }
 
-// What DeletePartial has revoked, as any caller has seen, makes room before any live session, and is counted once, whoever
+// What DeletePartial has revoked, as any caller has seen, makes room before any live session, and is counted once, whichever call
 // frees it. There may be several revocations, of which one is swept to its end by others.
 func TestOrdersRevokedSessionsMakeRoomFirst(t *testing.T) {
 	for _, tt := range []struct {

@@ -1,9 +1,7 @@
 package tlscache
 
 import (
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"testing"
 
@@ -14,19 +12,10 @@ import (
 // own, the server verifies a chain of three.
 func (a *authority) issueChain(t testing.TB) func() tls.Certificate {
 	t.Helper()
-	between := &authority{key: newKey(t)}
-	tmpl := template("intermediate")
-	tmpl.IsCA, tmpl.BasicConstraintsValid = true, true
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, between.key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if between.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
+	between := a.intermediate(t)
 	return func() tls.Certificate {
 		cert := between.issue(t, "client.example")
-		cert.Certificate = append(cert.Certificate, der)
+		cert.Certificate = append(cert.Certificate, between.der)
 		return cert
 	}
 }

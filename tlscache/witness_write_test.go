@@ -124,3 +124,58 @@ func TestAWitnessWhoseWritingHangsIsWrittenByOthers(t *testing.T) {
 		}
 	})
 }
+
+// Those that wait for another's writing fail with it, and do not each call a Store that is ill.
+func TestHandshakesThatShareAWritingShareItsFailure(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, store := gatedServer(t)
+		var calls atomic.Int64
+		store.found = func() { time.Sleep(time.Millisecond) }
+		store.update = func() {
+			calls.Add(1)
+			time.Sleep(time.Millisecond)
+			panic("by the test")
+		}
+		var done sync.WaitGroup
+		for range 8 {
+			done.Go(func() {
+				b := guard.Grant(time.Minute)
+				defer b.End()
+				if ref, err := s.attest(b, s.keyring.active(), s.keyring.clock.Read().Wall); err == nil {
+					t.Errorf("the witness %x stands, though the Store took none", ref)
+				}
+			})
+		}
+		done.Wait()
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%d calls of a Store that fails; want 1", n)
+		}
+	})
+}
+
+// A writing that was given up fails at last, and has no say in the one that took its place.
+func TestAWritingThatWasGivenUpEndsNoOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, store := gatedServer(t)
+		late, second := make(chan struct{}), make(chan struct{})
+		store.update = func() { <-late; panic("by the test") }
+		b := guard.Grant(time.Second)
+		_, err := s.attest(b, s.keyring.active(), s.keyring.clock.Read().Wall)
+		b.End()
+		if err == nil {
+			t.Fatal("a witness whose writing hangs counts as written")
+		}
+		store.update = func() { <-second }
+		var got [2]sealing.WitnessRef
+		var done sync.WaitGroup
+		done.Go(func() { got[0] = s.attested(t) })
+		synctest.Wait()
+		close(late)
+		synctest.Wait()
+		done.Go(func() { got[1] = s.attested(t) })
+		synctest.Wait()
+		close(second)
+		done.Wait()
+		wantOneWitness(t, s, store, got[:]...)
+	})
+}

@@ -14,8 +14,18 @@ type witnessWriting struct {
 	ctx  context.Context // nothing waits for the Store's answer once this is done
 	done chan struct{}
 
-	witness // valid once done is closed, like err
+	witness // valid once done is closed, like err and givenUp
 	err     error
+	givenUp bool // the Store had no time left to answer: that says nothing of it
+}
+
+func (w *witnessWriting) isDone() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // witnessWritings are those under way, by the ids of their secrets. The zero value is ready; it is safe for
@@ -38,13 +48,13 @@ func (s *Server) writeWitness(ctx context.Context, k *sealing.Keys, before seenW
 		}
 		select {
 		case <-other.done:
-			if other.err == nil || other.ctx.Err() == nil {
-				return other.witness, other.err
-			}
-		case <-other.ctx.Done():
+		case <-other.ctx.Done(): // which also comes soon after done
 			s.writings.end(k, other)
 		case <-ctx.Done():
 			return witness{}, ctx.Err()
+		}
+		if other.isDone() && !other.givenUp {
+			return other.witness, other.err
 		}
 	}
 	defer close(own.done)
@@ -58,7 +68,7 @@ func (s *Server) writeWitness(ctx context.Context, k *sealing.Keys, before seenW
 	if err == nil {
 		err = s.store.Update(ctx, watermarkKey(n), sealed, session.MaxTTL)
 	}
-	if own.err = err; err == nil {
+	if own.err, own.givenUp = err, err != nil && ctx.Err() != nil; err == nil {
 		own.witness = w
 		s.see(k, func(seenWitness) seenWitness { return seenWitness{witness: w, at: w.wrote, unread: true} })
 	}

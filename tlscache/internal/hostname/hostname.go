@@ -1,4 +1,4 @@
-// Package hostname knows the one form in which host names are compared, whoever spells them.
+// Package hostname knows the one form in which host names are compared, however they are spelled.
 package hostname
 
 import (

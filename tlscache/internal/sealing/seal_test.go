@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// testSecret is published: it seals nothing of anybody's.
+// testSecret is published: it seals nothing that is in use.
 func testSecret(id uint32) Secret {
 	s := Secret{ID: id}
 	for i := range s.Bytes {
