@@ -165,6 +165,7 @@ func TestAWritingThatWasGivenUpEndsNoOther(t *testing.T) {
 		if err == nil {
 			t.Fatal("a witness whose writing hangs counts as written")
 		}
+		synctest.Wait() // it waits in the Store, and reads no hook any more
 		store.update = func() { <-second }
 		var got [2]sealing.WitnessRef
 		var done sync.WaitGroup
