@@ -59,6 +59,10 @@ type Cache[V any] struct {
 	clocked     bool // every Lookup reads the clock
 	counted     bool // or is counted
 
+	// revoking counts the sweeps under way: who need not know which they are, takes no lock. It lies with what is
+	// hardly ever written, for every Lookup reads it.
+	revoking atomic.Int32
+
 	hits, misses *xsync.Counter // nil without RecordStats
 
 	alarm alarm
@@ -129,7 +133,10 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 		c.maxWeight = cfg.MaxWeight
 	}
 	if !cfg.NoIndex {
-		c.index = index.New[entry[V]](shards * sessionsPerShard)
+		c.index = index.NewLone(shards*sessionsPerShard, index.LoneKeys[entry[V]]{
+			Partial: partialOf[V],
+			Digest:  func(n *node[V]) uint64 { return c.partialDigest(partialOf(n)) },
+		})
 	}
 	if cfg.RecordStats {
 		c.hits, c.misses = xsync.NewCounter(), xsync.NewCounter()
@@ -176,30 +183,31 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 		return c.lookupSlow(digest, key)
 	}
 	n := b.Node(match)
-	if n == nil || len(key.ID) > inlineKey+wideKey {
+	if n == nil || len(key.Partial)+len(key.ID) > longestText {
 		return c.lookupSlow(digest, key)
 	}
 	meta := n.Item.meta.Load()
-	if meta&^useMask != uint32(len(key.ID))<<idShift {
+	if meta&^useMask != shapeOf(key) {
 		return c.lookupSlow(digest, key)
 	}
+	// revoking before until: if no revocation is under way, those that were have killed all their sessions, and until
+	// says so. The other way round, one that a Lookup has missed could be found by the next: its until is
+	// loaded when the group is revoked and the session not yet killed, and revoking when that is done.
+	revoking := c.revoking.Load()
 	// until before horizon: the Update that stored this until lowered the horizon for it, or has
 	// not yet and the horizon is larger, which makes us read the clock.
-	until, g := n.Item.until.Load(), n.Group()
-	if until <= 0 || g == nil || c.counted || uint64(until) <= c.alarm.horizon.Load() {
+	until := n.Item.until.Load()
+	if until <= 0 || revoking != 0 || c.counted || uint64(until) <= c.alarm.horizon.Load() {
 		return c.lookupSlow(digest, key)
 	}
-	if id := n.Item.text(0, uint32(len(key.ID))); hasEnds(id) {
+	if id := n.Item.text(uint32(len(key.Partial)), uint32(len(key.ID))); hasEnds(id) {
 		if !sameEnds(id, key.ID) {
 			return c.lookupSlow(digest, key)
 		}
 	} else if id != key.ID {
 		return c.lookupSlow(digest, key)
 	}
-	// The group last: it is waited for once more, and what comes before it need not wait.
-	if partial := g.Partial(); g.Revoked() || len(partial) != len(key.Partial) {
-		return c.lookupSlow(digest, key)
-	} else if hasEnds(partial) {
+	if partial := n.Item.text(0, uint32(len(key.Partial))); hasEnds(partial) {
 		if !sameEnds(partial, key.Partial) {
 			return c.lookupSlow(digest, key)
 		}

@@ -96,7 +96,7 @@ func TestPromise5QuotaHoldsForUpdatesThatMeet(t *testing.T) {
 	key := Key{"p", "0"}
 	u := update[int]{key: key, ttl: c.cfg.TTL, next: never}
 	u.digest = c.digest(key)
-	u.fresh = newNode(key, 1, true, false)
+	u.fresh = newNode(key, 1, false)
 	s := c.shardOf(u.digest)
 
 	s.mu.Lock()

@@ -1,7 +1,6 @@
 package fastcache
 
 import (
-	"github.com/sessioncache/sessioncache/index"
 	"github.com/sessioncache/sessioncache/internal/buckets"
 )
 
@@ -95,25 +94,17 @@ func settle[V any](n *node[V], now int64) bool {
 // removalReason returns why a killed session is over.
 func removalReason[V any](n *node[V]) Reason { return Reason(-n.Item.until.Load()) }
 
-// unlink takes a node out of its group, if it is linked there, and cuts it off from the others: a key
-// that was handed out points into it and must not keep them alive. It needs the group's lock.
-func unlink[V any](g *index.Group[entry[V]], n *node[V]) {
-	if g.Unlink(n) {
-		g.Retire(n)
-	}
-}
-
-// killAndUnlink kills a node for a reason and unlinks it from its group, and reports whether it was
+// killAndUnlink kills a node for a reason and unlinks it, and reports whether it was
 // this call that killed it for that reason. It does both in one section of the group's lock. So, while
 // TakeNewestKeepLast holds that lock, only a deadline can end a session, and it knows which one is the last.
 func (c *Cache[V]) killAndUnlink(n *node[V], reason Reason, now int64) bool {
 	if c.index == nil {
 		return kill(n, reason, now)
 	}
-	g := c.index.LockOf(n)
+	h := c.index.HoldOf(n)
 	killed := kill(n, reason, now)
-	unlink(g, n)
-	c.index.Unlock(g)
+	h.Unlink(n)
+	h.Release()
 	return killed
 }
 

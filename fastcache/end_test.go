@@ -18,7 +18,7 @@ func TestPromise4OneKillWins(t *testing.T) {
 	for met, begin := 0, time.Now(); met < meetings && time.Since(begin) < 3*time.Second; {
 		nodes := make([]*node[int], row)
 		for i := range nodes {
-			nodes[i] = newNode(Key{ID: "id"}, i, false, false)
+			nodes[i] = newNode(Key{ID: "id"}, i, false)
 			nodes[i].Item.until.Store(never)
 		}
 		var wins [killers]int
@@ -112,19 +112,19 @@ func TestPromise9FindingTheNewestKeepsToItsBudget(t *testing.T) {
 		storeIn(t, c, "p", over, time.Second)
 		holdTimer(c)
 		time.Sleep(time.Second)
-		g := c.index.LockExisting(c.partialDigest("p"), "p")
+		h, _ := c.index.HoldExisting(c.partialDigest("p"), "p")
 		for left := over; left > 0; {
 			work := budget
-			n, done := unlinkOverLocked(g, nil, c.now(), &work)
+			n, done := unlinkOverLocked(&h, nil, c.now(), &work)
 			did := min(budget, left)
 			left -= did
-			if n != nil || done != (did < budget) || g.Len() != left || work != budget-did {
+			if n != nil || done != (did < budget) || h.Len() != left || work != budget-did {
 				t.Errorf("unlinkOverLocked = %v, %v; it leaves %d sessions and %d of the budget; want nil, %v, %d, %d",
-					n, done, g.Len(), work, did < budget, left, budget-did)
+					n, done, h.Len(), work, did < budget, left, budget-did)
 				break
 			}
 		}
-		c.index.Unlock(g)
+		h.Release()
 		c.wake() // which the held timer owes
 	})
 }
@@ -150,7 +150,7 @@ func tookTurns(t *testing.T, c *Cache[int], over int) bool {
 	digest := c.partialDigest("p")
 	g := c.index.LockExisting(digest, "p")
 	for range over { // linked without a slot, which makes them many in short time
-		n := newNode(Key{"p", ""}, 0, true, false)
+		n := newNode(Key{"p", ""}, 0, false)
 		n.Item.setUntil(-int64(Expired))
 		g.PushNewest(n)
 	}
@@ -179,7 +179,7 @@ func tookTurns(t *testing.T, c *Cache[int], over int) bool {
 func TestSettleLooksAgainWhereItsSwapIsLost(t *testing.T) {
 	const early, now, late = 10, 20, 30
 	meet(t, func(start func()) bool {
-		n := newNode(Key{"p", "a"}, 1, false, false)
+		n := newNode(Key{"p", "a"}, 1, false)
 		var wg sync.WaitGroup
 		var stop atomic.Bool
 		wg.Go(func() { // Lookups that move the deadline; and back, for the next round

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// inlineKey is how many bytes of key an entry stores in itself: a TLS session id or a
-	// SHA-256 fits, and with a pointer-sized value the node fills its 80-byte size class.
+	// inlineKey is how many bytes of key an entry stores in itself: with a pointer-sized value the
+	// node fills its 80-byte size class.
 	inlineKey = 32
 
-	// midKey and wideKey are how many more a mid and a wide node store behind their entry, in one
-	// allocation of 112 or 144 bytes: a flat key of NoIndex, or a long id.
-	midKey  = 32
-	wideKey = 64
+	// longestTail is how many more a node may store behind its entry, in the same allocation. A host and a TLS session
+	// id fit, or a host and a SHA-256.
+	longestTail = 64
+	longestText = inlineKey + longestTail
 
 	// maxUse is the largest count of uses that an entry keeps for the eviction hand.
 	maxUse = eviction.MaxUses
@@ -29,7 +29,7 @@ const (
 	useMask      = maxUse // the uses, in the low two bits
 	longBit      = 1 << 7 // the node is a longNode
 	idShift      = 8      // length of the id in buf; 0 in a longNode
-	partialShift = 16     // length of the partial key before it; 0 where a group has it
+	partialShift = 16     // length of the partial key before it; 0 in a longNode
 	partMask     = 1<<8 - 1
 )
 
@@ -58,17 +58,26 @@ type entry[V any] struct {
 	buf [inlineKey]byte
 }
 
-// A midNode and a wideNode have room for a longer key behind the entry's buffer, the entry's
-// last field.
-type midNode[V any] struct {
-	node node[V]
-	_    [midKey]byte
-}
-
-type wideNode[V any] struct {
-	node node[V]
-	_    [wideKey]byte
-}
+// A tailed node has room for a longer key behind the entry's buffer, the entry's last field. The tails fill size
+// classes of the allocator.
+type (
+	tailed16[V any] struct {
+		node node[V]
+		_    [16]byte
+	}
+	tailed32[V any] struct {
+		node node[V]
+		_    [32]byte
+	}
+	tailed48[V any] struct {
+		node node[V]
+		_    [48]byte
+	}
+	tailed64[V any] struct {
+		node node[V]
+		_    [longestTail]byte
+	}
+)
 
 // A longNode holds what most entries do without, behind the entry.
 type longNode[V any] struct {
@@ -77,45 +86,69 @@ type longNode[V any] struct {
 }
 
 type extra struct {
-	deadline    int64  // with IdleTTL: until never moves beyond it
-	partial, id string // partial is empty where a group has it
+	deadline    int64 // with IdleTTL: until never moves beyond it
+	partial, id string
 }
 
-// newNode returns an unpublished node for one session, with its own copy of the key. An
-// indexed entry leaves the partial key to its group. One allocation for short keys.
-func newNode[V any](key Key, value V, indexed, idles bool) *node[V] {
-	if indexed {
-		key.Partial = ""
-	}
+// newNode returns an unpublished node for one session, with its own copy of the key. One allocation for short keys.
+func newNode[V any](key Key, value V, idles bool) *node[V] {
 	size := len(key.Partial) + len(key.ID)
-	if size > inlineKey+wideKey || idles {
+	if size > longestText || idles {
 		return newLongNode(key, value)
 	}
 	var n *node[V]
 	switch {
 	case size <= inlineKey:
 		n = new(node[V])
-	case size <= inlineKey+midKey:
-		n = &new(midNode[V]).node
+	case size <= inlineKey+16:
+		n = &new(tailed16[V]).node
+	case size <= inlineKey+32:
+		n = &new(tailed32[V]).node
+	case size <= inlineKey+48:
+		n = &new(tailed48[V]).node
 	default:
-		n = &new(wideNode[V]).node
+		n = &new(tailed64[V]).node
 	}
 	e := &n.Item
 	e.value = value
-	e.setMeta(uint32(len(key.Partial))<<partialShift | uint32(len(key.ID))<<idShift)
+	e.setMeta(shapeOf(key))
 	if size > 0 {
-		text := unsafe.Slice(&e.buf[0], size) // of a wide node it reaches into the tail
+		text := unsafe.Slice(&e.buf[0], size) // of a tailed node it reaches into the tail
 		copy(text, key.Partial)
 		copy(text[len(key.Partial):], key.ID)
 	}
 	return n
 }
 
+// shapeOf returns the lengths of a key of longestText bytes at most, as meta has them.
+func shapeOf(key Key) uint32 {
+	return uint32(len(key.Partial))<<partialShift | uint32(len(key.ID))<<idShift
+}
+
+// newLongNode leaves a partial key of more than longestText bytes to sharePartial: the sessions of one share one copy.
 func newLongNode[V any](key Key, value V) *node[V] {
-	n := &longNode[V]{extra: extra{partial: strings.Clone(key.Partial), id: strings.Clone(key.ID)}}
+	n := &longNode[V]{}
 	n.node.Item.value = value
 	n.node.Item.setMeta(longBit)
+	if len(key.Partial) > longestText {
+		n.extra.id = strings.Clone(key.ID)
+		return &n.node
+	}
+	text := key.Partial + key.ID // one allocation for both
+	n.extra.partial, n.extra.id = text[:len(key.Partial)], text[len(key.Partial):]
 	return &n.node
+}
+
+// sharePartial gives an unpublished node whose partial key is long the copy of another node of that partial key, or if
+// there is none a copy of its own.
+func sharePartial[V any](n, other *node[V], partial string) {
+	switch {
+	case len(partial) <= longestText: // newNode has copied it
+	case other != nil:
+		extraOf(n).partial = partialOf(other)
+	default:
+		extraOf(n).partial = strings.Clone(partial)
+	}
 }
 
 // extraOf returns what a longNode holds behind its entry. The cast is not checked: of a node of another shape it
@@ -154,11 +187,8 @@ func idOf[V any](n *node[V]) string {
 	return n.Item.text(meta>>partialShift, meta>>idShift&partMask)
 }
 
-// partialOf returns the partial key of a published node, which aliases it or its group.
+// partialOf returns the partial key of a node, which aliases it.
 func partialOf[V any](n *node[V]) string {
-	if g := n.Group(); g != nil {
-		return g.Partial()
-	}
 	meta := n.Item.meta.Load()
 	if meta&longBit != 0 {
 		return extraOf(n).partial
@@ -166,7 +196,7 @@ func partialOf[V any](n *node[V]) string {
 	return n.Item.text(0, meta>>partialShift)
 }
 
-// keyOf returns the key of a published node, which aliases it.
+// keyOf returns the key of a node, which aliases it.
 func keyOf[V any](n *node[V]) Key { return Key{Partial: partialOf(n), ID: idOf(n)} }
 
 // hasKey reports whether a published node is a version of the session with this key.
@@ -202,10 +232,9 @@ func (e *entry[V]) inheritUses(old *entry[V]) {
 func (e *entry[V]) setUntil(until int64) { *(*int64)(unsafe.Pointer(&e.until)) = until }
 func (e *entry[V]) setMeta(meta uint32)  { *(*uint32)(unsafe.Pointer(&e.meta)) = meta }
 
-// prefetch and prefetchGroup load memory that is needed soon, and drop what they have loaded. The loads are
-// atomic because the compiler leaves out a plain load whose result is not used.
-func prefetch[V any](n *node[V])      { n.Item.until.Load() }
-func prefetchGroup[V any](n *node[V]) { n.Group().Newest() }
+// prefetch loads memory that is needed soon, and drops what it has loaded. The load is atomic because the compiler
+// leaves out a plain load whose result is not used.
+func prefetch[V any](n *node[V]) { n.Item.until.Load() }
 
 // An Entry is one session as Peek and Entries show it.
 type Entry[V any] struct {

@@ -49,15 +49,15 @@ func (s *shard[V]) enforceQuotaLocked(u *update[V]) outcome {
 	if c.cfg.MaxPerPartial == 0 {
 		return goOn
 	}
-	g := c.index.LockExisting(c.partialDigest(u.key.Partial), u.key.Partial)
-	if g == nil {
+	h, ok := c.index.HoldExisting(c.partialDigest(u.key.Partial), u.key.Partial)
+	if !ok {
 		return goOn
 	}
 	var victim *node[V]
-	if g.Len() >= c.cfg.MaxPerPartial {
-		victim = killForQuotaLocked(g, u.now)
+	if h.Len() >= c.cfg.MaxPerPartial {
+		victim = killForQuotaLocked(&h, u.now)
 	}
-	c.index.Unlock(g)
+	h.Release()
 	if victim == nil {
 		return goOn
 	}
@@ -70,21 +70,21 @@ func (s *shard[V]) enforceQuotaLocked(u *update[V]) outcome {
 	return victimWaits
 }
 
-// killOverQuotaLocked kills and unlinks one session of a group that exceeds the quota; nil if
-// it does not. It needs the group's lock.
-func (c *Cache[V]) killOverQuotaLocked(g *index.Group[entry[V]], now int64) *node[V] {
-	if c.cfg.MaxPerPartial == 0 || g.Len() <= c.cfg.MaxPerPartial {
+// killOverQuotaLocked kills and unlinks one session of a partial key that exceeds the quota; nil if
+// it does not.
+func (c *Cache[V]) killOverQuotaLocked(h *index.Held[entry[V]], now int64) *node[V] {
+	if c.cfg.MaxPerPartial == 0 || h.Len() <= c.cfg.MaxPerPartial {
 		return nil
 	}
-	return killForQuotaLocked(g, now)
+	return killForQuotaLocked(h, now)
 }
 
-// killForQuotaLocked kills and unlinks the group's oldest session, or one that is over already,
-// and returns it. It needs the group's lock.
-func killForQuotaLocked[V any](g *index.Group[entry[V]], now int64) *node[V] {
-	victim := g.Oldest()
+// killForQuotaLocked kills and unlinks the oldest session of a partial key, or one that is over already,
+// and returns it.
+func killForQuotaLocked[V any](h *index.Held[entry[V]], now int64) *node[V] {
+	victim := h.Oldest()
 	looked := 0
-	for n := g.Newest(); n != nil && looked < scanExpired; n = n.Next() {
+	for n := h.Newest(); n != nil && looked < scanExpired; n = n.Next() {
 		if settle(n, now) {
 			victim = n
 			break
@@ -92,6 +92,6 @@ func killForQuotaLocked[V any](g *index.Group[entry[V]], now int64) *node[V] {
 		looked++
 	}
 	kill(victim, Quota, now)
-	unlink(g, victim)
+	h.Unlink(victim)
 	return victim
 }

@@ -221,7 +221,7 @@ func (s *shard[V]) prefetchDueLocked(now int64) {
 		return
 	}
 	for _, n := range due {
-		prefetchGroup(n)
+		s.cache.index.Prefetch(n)
 	}
 }
 

@@ -103,8 +103,8 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 		return nil
 	}
 	linked := map[*node[V]]bool{}
-	for g := range c.index.All {
-		for n := g.Newest(); n != nil; n = n.Next() {
+	for n := range c.index.Heads() {
+		for ; n != nil; n = n.Next() {
 			if err := c.checkLinked(n); err != nil {
 				return err
 			}
@@ -136,8 +136,14 @@ func (c *Cache[V]) checkLinked(n *node[V]) error {
 	if found := find(s.table.Load(), uint32(digest), keyOf(n)); found != n {
 		return fmt.Errorf("an indexed node is not what its key finds in the table")
 	}
-	if g := n.Group(); g.Revoked() || c.index.Find(partial, g.Partial()) != g {
-		return fmt.Errorf("a linked node's group is revoked or not mapped")
+	h, ok := c.index.HoldExisting(partial, partialOf(n))
+	if !ok {
+		return fmt.Errorf("a linked node's partial key is not mapped")
+	}
+	lone := h.Len() == 1 && h.Newest() == n
+	h.Release()
+	if g := n.Group(); g == nil && !lone || g != nil && (g.Revoked() || c.index.Find(partial, g.Partial()) != g) {
+		return fmt.Errorf("a linked node is neither alone nor in a group that is mapped and not revoked")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,13 +22,9 @@ func (c *Cache[V]) selectSession(partial string, yield func(Key, V) bool) {
 		return
 	}
 	digest := c.partialDigest(partial)
-	g := c.index.Find(digest, partial)
-	if g == nil {
-		return
-	}
-	g.Enter()
-	defer g.Leave()
-	for n := g.Newest(); n != nil; n = n.Next() {
+	walk := c.index.Walk(digest, partial)
+	defer walk.End()
+	for n := walk.Newest(); n != nil; n = walk.Next(n) {
 		if aliveAt(n, c.now()) && !yield(keyOf(n), n.Item.value) {
 			return
 		}

@@ -89,8 +89,8 @@ func TestCommonHitsTakeTheShortWay(t *testing.T) {
 	c.hits = xsync.NewCounter() // which the short way does not touch
 	const id = "0123456789abcdefghijklmnopqrstuv"
 	longest := id + id + id
-	for length := range len(longest) + 1 {
-		key := Key{"p", longest[:length]}
+	for length := range longestText {
+		key := Key{"p", longest[:length]} // 96 bytes at most
 		if err := c.Update(key, length); err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestCommonHitsTakeTheShortWay(t *testing.T) {
 		c.hits.Reset()
 		c.Delete(key) // or its tag may be taken for another's
 	}
-	key := Key{"p", longest + "w"}
+	key := Key{"p", longest}
 	if err := c.Update(key, -1); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestOnlyWhoAsksForItPaysForClockAndCounts(t *testing.T) {
 func TestUsesAreCountedOnceAndUpToThree(t *testing.T) {
 	for _, length := range []int{0, 5, 33, 200} {
 		id := strings.Repeat("i", length)
-		n := newNode(Key{"", id}, 1, false, false)
+		n := newNode(Key{"", id}, 1, false)
 		for _, uses := range []int{0, 1, 2, 3, 4, 5, 1000} {
 			for range uses {
 				n.Item.noteUse()

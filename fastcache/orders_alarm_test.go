@@ -113,6 +113,8 @@ const (
 	aTick = time.Duration(1) << tickShift
 	soon  = time.Second
 	later = 2 * time.Second
+
+	far = time.Hour // beyond the horizon, so that a Lookup takes the short way
 )
 
 // Two Updates find nothing scheduled and arm the alarm at once: the earlier deadline wins, whichever comes

@@ -129,7 +129,7 @@ func TestOrdersOneKillWins(t *testing.T) {
 func TestOrdersKillAndSettle(t *testing.T) {
 	// Two who want to kill, one who settles and one who moves the deadline.
 	orders.All(t, func(r *orders.Run) {
-		n := newNode(keyA, 1, false, true)
+		n := newNode(keyA, 1, true)
 		n.Item.until.Store(100)
 		wins := 0
 		moves := &Cache[int]{cfg: Config[int]{IdleTTL: 100}, birth: time.Unix(0, 0)}
@@ -165,7 +165,7 @@ func TestOrdersKillAndSettle(t *testing.T) {
 		})
 	})
 	orders.All(t, func(r *orders.Run) {
-		n := newNode(keyA, 1, false, true)
+		n := newNode(keyA, 1, true)
 		n.Item.until.Store(100)
 		moves := &Cache[int]{cfg: Config[int]{IdleTTL: 100}, birth: time.Unix(0, 0)}
 		extraOf(n).deadline = never

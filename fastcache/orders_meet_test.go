@@ -15,20 +15,20 @@ import (
 func TestOrdersWhatStaysIsFoundAndListed(t *testing.T) {
 	for name, does := range map[string]func(s *scene){
 		"another goes":             func(s *scene) { s.Delete(keyB) },
-		"another goes and returns": func(s *scene) { s.Delete(keyB); s.put(keyB, 5, soon) },
-		"another is replaced":      func(s *scene) { s.put(keyB, 5, soon) },
+		"another goes and returns": func(s *scene) { s.Delete(keyB); s.put(keyB, 5, far) },
+		"another is replaced":      func(s *scene) { s.put(keyB, 5, far) },
 		"the newest are taken":     func(s *scene) { s.TakeNewest("p"); s.TakeNewest("p") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			orders.All(t, func(r *orders.Run) {
 				s := newScene(r, Config[int]{Hash: SecretHash}).hold()
 				s.hashMask = HashConstant
-				s.put(keyB, 2, soon) // before what stays in the bucket
-				s.put(keyA, 1, soon)
+				s.put(keyB, 2, far) // before what stays in the bucket
+				s.put(keyA, 1, far)
 				if name != "another is replaced" {
-					s.put(keyB, 3, soon) // the newest of the group
+					s.put(keyB, 3, far) // the newest of the group
 				}
-				s.put(keyC, 4, soon)
+				s.put(keyC, 4, far)
 				r.Go(name, func() { does(s) })
 				r.Go("SelectSession", func() {
 					seen := map[int]int{}
@@ -72,9 +72,9 @@ func TestOrdersAShardGrowsUnderItsReaders(t *testing.T) {
 				s := newScene(r, Config[int]{NoIndex: true}).hold()
 				key := func(i int) Key { return Key{"p", fmt.Sprint(i)} }
 				for i := range smallShard {
-					s.put(key(i), i, soon)
+					s.put(key(i), i, far)
 				}
-				r.Go("Update", func() { s.put(key(smallShard), smallShard, soon) })
+				r.Go("Update", func() { s.put(key(smallShard), smallShard, far) })
 				for _, i := range []int{0, smallShard - 1} {
 					r.Go(name, func() {
 						if !finds(s, key(i)) {
@@ -200,13 +200,17 @@ func TestOrdersWhatOneMissesTheNextMisses(t *testing.T) {
 	for name, end := range map[string]func(s *scene){
 		"Delete":         func(s *scene) { s.Delete(keyA) },
 		"Clear":          func(s *scene) { s.Clear() },
-		"eviction":       func(s *scene) { s.put(Key{"q", "b"}, 2, soon) },
+		"eviction":       func(s *scene) { s.put(Key{"q", "b"}, 2, far) },
 		"an end by time": func(s *scene) { s.run.SetClock(soon + aTick) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			orders.All(t, func(r *orders.Run) {
 				s := newScene(r, Config[int]{MaxSessions: 1}).hold()
-				s.put(keyA, 1, soon)
+				ttl := far
+				if name == "an end by time" {
+					ttl = soon
+				}
+				s.put(keyA, 1, ttl)
 				r.Go(name, func() { end(s) })
 				r.Go("Lookup, TakeNewest", func() {
 					_, found := s.Lookup(keyA)

@@ -13,7 +13,7 @@ var keyQ = Key{Partial: "q", ID: "alive"}
 
 // swept checks at rest that no sweep is left over.
 func (s *scene) swept() error {
-	if running, listed := s.sweeps.running.Load(), s.sweeps.mu.oldest.Len(); running != 0 || listed != 0 {
+	if running, listed := s.revoking.Load(), s.sweeps.mu.oldest.Len(); running != 0 || listed != 0 {
 		return fmt.Errorf("%d sweeps are counted and %d listed when all have ended", running, listed)
 	}
 	return nil
@@ -137,4 +137,28 @@ func (s *scene) neighbourOf(key Key) Key {
 		another.ID = fmt.Sprint("another ", i)
 	}
 	return another
+}
+
+// All sessions of a partial key are revoked at one instant: who has missed one gets none of them afterwards, whether
+// its Lookup came by the group or by what DeletePartial leaves in each session.
+func TestOrdersWhoMissesARevokedSessionMissesAll(t *testing.T) {
+	for _, revoked := range [][]Key{{keyA}, {keyA, keyB}} {
+		t.Run(fmt.Sprint(len(revoked)), func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := newScene(r, Config[int]{}).hold()
+				for i, key := range revoked {
+					s.put(key, i+1, far)
+				}
+				r.Go("DeletePartial", func() { s.DeletePartial("p") })
+				r.Go("Lookups", func() {
+					first, second := revoked[0], revoked[len(revoked)-1]
+					_, found := s.Lookup(first)
+					if _, next := s.Lookup(second); next && !found {
+						r.Failf("Lookup returns a session, and one that was revoked with it was missed before")
+					}
+				})
+				r.AtRest(s.swept)
+			})
+		})
+	}
 }

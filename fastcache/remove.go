@@ -68,28 +68,28 @@ func (c *Cache[V]) takeNewest(partial string, keepLast bool) (key Key, value V, 
 func (c *Cache[V]) pickNewest(partial string, keepLast bool) (picked *node[V], taken bool) {
 	digest := c.partialDigest(partial)
 	for {
-		g := c.index.LockExisting(digest, partial)
-		if g == nil {
+		h, ok := c.index.HoldExisting(digest, partial)
+		if !ok {
 			return nil, false
 		}
 		budget := batchSessions
 		for ; budget > 0; budget-- {
-			n, done := unlinkOverLocked(g, nil, c.now(), &budget)
-			if done && (n == nil || c.pickLocked(g, n, keepLast, &budget, &taken)) {
-				c.index.Unlock(g)
+			n, done := unlinkOverLocked(&h, nil, c.now(), &budget)
+			if done && (n == nil || c.pickLocked(&h, n, keepLast, &budget, &taken)) {
+				h.Release()
 				return n, taken
 			}
 		}
-		c.index.Unlock(g)
+		h.Release()
 	}
 }
 
 // pickLocked takes n, the newest, or leaves it if it is to stay, and reports whether either
-// was done. It needs the group's lock.
-func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast bool, budget *int, taken *bool) bool {
+// was done.
+func (c *Cache[V]) pickLocked(h *index.Held[entry[V]], n *node[V], keepLast bool, budget *int, taken *bool) bool {
 	now := c.now()
 	if keepLast {
-		elder, done := unlinkOverLocked(g, n, now, budget)
+		elder, done := unlinkOverLocked(h, n, now, budget)
 		if !done {
 			return false
 		}
@@ -102,7 +102,7 @@ func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast boo
 	if !kill(n, Taken, now) {
 		return false
 	}
-	unlink(g, n)
+	h.Unlink(n)
 	*taken = true
 	return true
 }
@@ -110,17 +110,17 @@ func (c *Cache[V]) pickLocked(g *index.Group[entry[V]], n *node[V], keepLast boo
 // unlinkOverLocked returns the newest session alive, or the newest among those older than a given
 // one, or nil. Those before it are over for good; it unlinks them, at the price of the budget,
 // so that no walk comes over them again, and the timer removes them from their slots. False
-// says that the budget is used up. It needs the group's lock.
-func unlinkOverLocked[V any](g *index.Group[entry[V]], after *node[V], now int64, budget *int) (*node[V], bool) {
+// says that the budget is used up.
+func unlinkOverLocked[V any](h *index.Held[entry[V]], after *node[V], now int64, budget *int) (*node[V], bool) {
 	for ; *budget > 0; *budget-- {
-		n := g.Newest()
+		n := h.Newest()
 		if after != nil {
 			n = after.Next()
 		}
 		if n == nil || !settle(n, now) {
 			return n, true
 		}
-		unlink(g, n)
+		h.Unlink(n)
 	}
 	return nil, false
 }

@@ -51,7 +51,7 @@ func TestAnUpdateLooksAgainWhetherTheOldVersionStillResides(t *testing.T) {
 		digest := c.digest(k)
 		s, old := &c.shards[0], c.find(digest, k)
 		u := &update[int]{key: k, digest: digest, weight: 7, ttl: time.Hour, next: never,
-			fresh: newNode(k, 7, true, false)}
+			fresh: newNode(k, 7, false)}
 		s.mu.Lock()
 		u.now = c.now()
 		c.setDeadline(u.fresh, u.now, u.ttl)
@@ -135,7 +135,7 @@ func TestPromise9ReplaceOfWhatJustWentEnds(t *testing.T) {
 
 		u := &update[int]{key: a, weight: 8, ttl: time.Hour, now: c.now(), next: never}
 		u.digest = c.digest(a)
-		u.fresh = newNode(a, 8, false, true)
+		u.fresh = newNode(a, 8, true)
 		c.setDeadline(u.fresh, u.now, u.ttl)
 		s := c.shardOf(u.digest)
 		s.mu.Lock()

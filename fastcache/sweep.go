@@ -14,10 +14,9 @@ import (
 // Update that needs room meanwhile takes the next of them, in place of DeletePartial, before it
 // evicts. Each session is passed once in all, by one caller or another, so that this costs O(1) amortised.
 
-// sweeps are the revocations whose sessions have not all been freed.
+// sweeps are the revocations whose sessions have not all been freed. Cache.revoking counts them.
 type sweeps struct {
-	running atomic.Int32 // how many there are, for who does not need the lock if there are none
-	mu      struct {
+	mu struct {
 		sync.Mutex           // taken last, with a group's lock held or without
 		oldest     list.List // of *sweep, oldest first
 	}
@@ -38,27 +37,28 @@ type sweep[V any] struct {
 // revoke revokes the sessions of a partial key, all at once, and returns the sweep that is to free
 // them; nil if there are none.
 func (c *Cache[V]) revoke(partial string) *sweep[V] {
-	g := c.index.LockExisting(c.partialDigest(partial), partial)
-	if g == nil {
+	h, ok := c.index.HoldExisting(c.partialDigest(partial), partial)
+	if !ok {
 		return nil
 	}
-	sw := &sweep[V]{group: g, now: c.now()}
+	sw := &sweep[V]{group: h.Group(), now: c.now()}
 	// Under the group's lock, before it is revoked: an Update that finds the sweep waits for that, and none
 	// evicts between the two.
 	c.sweeps.mu.Lock()
 	sw.listed = c.sweeps.mu.oldest.PushBack(sw)
-	c.sweeps.running.Add(1)
+	c.revoking.Add(1) // before the group is revoked: see Lookup
 	c.sweeps.mu.Unlock()
-	c.index.Revoke(g)
+	c.index.Revoke(sw.group)
 	return sw
 }
 
-// endSweep takes a sweep that has come to its end off the list, if it is there.
+// endSweep takes a sweep that has come to its end off the list, if it is there. Every session of its group has
+// been killed.
 func (c *Cache[V]) endSweep(sw *sweep[V]) {
 	c.sweeps.mu.Lock()
 	before := c.sweeps.mu.oldest.Len()
 	c.sweeps.mu.oldest.Remove(sw.listed)
-	c.sweeps.running.Add(int32(c.sweeps.mu.oldest.Len() - before))
+	c.revoking.Add(int32(c.sweeps.mu.oldest.Len() - before))
 	c.sweeps.mu.Unlock()
 }
 
@@ -115,7 +115,7 @@ func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
 // DeletePartial is about to give room back. After each session the caller tries its claim again before it
 // evicts. It needs to hold no lock but overflow.
 func (c *Cache[V]) sweepRevoked() (room, bool) {
-	for c.sweeps.running.Load() > 0 {
+	for c.revoking.Load() > 0 {
 		sw := c.oldestSweep()
 		if sw == nil {
 			break

@@ -66,7 +66,7 @@ func TestRevokedSessionsMakeRoomBeforeLiveOnes(t *testing.T) {
 						t.Errorf("the sweep has more: %v, and has counted %d; want none and %d", more, sw.count, half)
 					}
 					c.endSweep(sw)
-					if n := c.sweeps.running.Load(); n != 0 {
+					if n := c.revoking.Load(); n != 0 {
 						t.Errorf("%d sweeps are running; want none", n)
 					}
 					if err := c.CheckInvariantsForTest(); err != nil {
@@ -98,9 +98,9 @@ func TestUpdatesPassSweepsThatHaveNothingLeft(t *testing.T) {
 		t.Fatalf("%d sessions; want a full cache", n)
 	}
 	fill(t, c, "new", 10)
-	if st := c.Stats(); st.Evicted != 0 || st.Sessions != 40 || c.sweeps.running.Load() == 4 {
+	if st := c.Stats(); st.Evicted != 0 || st.Sessions != 40 || c.revoking.Load() == 4 {
 		t.Errorf("%d live sessions were evicted, %d are there, %d of 4 sweeps run; want 0, 40 and fewer",
-			st.Evicted, st.Sessions, c.sweeps.running.Load())
+			st.Evicted, st.Sessions, c.revoking.Load())
 	}
 	count := 0
 	for _, sw := range sweeps {
@@ -108,8 +108,8 @@ func TestUpdatesPassSweepsThatHaveNothingLeft(t *testing.T) {
 		c.endSweep(sw)
 		count += sw.count
 	}
-	if count != 20 || c.sweeps.running.Load() != 0 {
-		t.Errorf("%d sessions were counted, %d sweeps run; want 20 and none", count, c.sweeps.running.Load())
+	if count != 20 || c.revoking.Load() != 0 {
+		t.Errorf("%d sessions were counted, %d sweeps run; want 20 and none", count, c.revoking.Load())
 	}
 	if err := c.CheckInvariantsForTest(); err != nil {
 		t.Error(err)

@@ -131,7 +131,7 @@ func (c *Cache[V]) update(key Key, value V, ttl time.Duration, onProbation bool)
 	}
 	u.follows = !onProbation && c.takeDemote() // while this goroutine has not waited for anybody
 	u.digest = c.digest(key)
-	u.fresh = newNode(key, value, c.index != nil, c.cfg.IdleTTL > 0)
+	u.fresh = newNode(key, value, c.cfg.IdleTTL > 0)
 	return c.store(&u)
 }
 
@@ -230,7 +230,7 @@ func (s *shard[V]) claimLocked(u *update[V], old *node[V]) outcome {
 	for {
 		// Before the claim: a DeletePartial, or a late timer, that ends between the two has given room back that
 		// the claim did not find, and a live session would go for want of a second look.
-		revoking, late := c.sweeps.running.Load() > 0, c.timerLate(u.now)
+		revoking, late := c.revoking.Load() > 0, c.timerLate(u.now)
 		if old != nil && !s.residesLocked(old) {
 			return again // it idled out, and its room was taken for us
 		}
@@ -283,13 +283,15 @@ func (s *shard[V]) insertLocked(u *update[V]) {
 	s.mu.hash[slot] = uint32(u.digest)
 	// linearizes: Update of a new key takes effect where the table's insert publishes it.
 	if c.index == nil {
+		sharePartial(u.fresh, nil, u.key.Partial)
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 	} else {
-		g := c.index.Lock(c.partialDigest(u.key.Partial), u.key.Partial)
-		g.PushNewest(u.fresh)
+		h := c.index.Hold(c.partialDigest(u.key.Partial), u.key.Partial)
+		sharePartial(u.fresh, h.Newest(), u.key.Partial)
+		h.PushNewest(u.fresh)
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
-		u.victim = c.killOverQuotaLocked(g, u.now) // concurrent Updates may have met at the quota
-		c.index.Unlock(g)
+		u.victim = c.killOverQuotaLocked(&h, u.now) // concurrent Updates may have met at the quota
+		h.Release()
 	}
 	s.joinCrowdLocked(slot)
 	s.mu.policy.Insert(slot, s.mu.hash[slot], u.follows)
@@ -320,24 +322,24 @@ func (s *shard[V]) replaceLocked(u *update[V], old *node[V]) bool {
 	s.leaveCrowdLocked(slot)
 	s.joinCrowdLocked(slot)
 	s.mu.policy.Renew(slot) // before the group's lock, so that its cache misses overlap with those below
-	var g *index.Group[entry[V]]
+	var h index.Held[entry[V]]
 	if c.index != nil {
-		g = c.index.LockOf(old)
-		if g.Revoked() || old.Item.until.Load() <= 0 {
-			c.index.Unlock(g) // DeletePartial or TakeNewest won
+		h = c.index.HoldOf(old)
+		if h.Revoked() || old.Item.until.Load() <= 0 {
+			h.Release() // DeletePartial or TakeNewest won
 			return false
 		}
 	}
-	u.fresh.Item.inheritUses(&old.Item) // before the group shows it to anybody
-	if g != nil {
-		g.Replace(old, u.fresh)
-		g.Retire(old)
+	u.fresh.Item.inheritUses(&old.Item) // before the index shows it to anybody
+	sharePartial(u.fresh, old, u.key.Partial)
+	if c.index != nil {
+		h.Replace(old, u.fresh)
 	}
 	// publishes: fresh is complete, and a reader finds the one or the other.
 	// linearizes: Update of a key that is present takes effect here.
 	s.table.Load().At(s.mu.place[slot]).Store(u.fresh)
-	if g != nil {
-		c.index.Unlock(g)
+	if c.index != nil {
+		h.Release()
 	}
 	if s.mu.probation.Has(slot) {
 		u.room.probation.add(s.endProbationLocked(slot))

@@ -43,15 +43,15 @@ func (s *shard[V]) checkHeldLocked() error {
 // checkGrouped checks that a resident is linked in its group, if it is alive and the group is not
 // too large for a walk.
 func (c *Cache[V]) checkGrouped(n *node[V]) error {
-	g := c.index.LockOf(n)
-	defer c.index.Unlock(g)
-	if g.Len() > largeWalk || n.Item.until.Load() <= 0 || g.Revoked() {
+	h := c.index.HoldOf(n)
+	defer h.Release()
+	if h.Len() > largeWalk || n.Item.until.Load() <= 0 || h.Revoked() {
 		return nil
 	}
-	for m := g.Newest(); m != nil; m = m.Next() {
+	for m := h.Newest(); m != nil; m = m.Next() {
 		if m == n {
 			return nil
 		}
 	}
-	return fmt.Errorf("a session is alive in its slot, and its group of %d does not link it", g.Len())
+	return fmt.Errorf("a session is alive in its slot, and its group of %d does not link it", h.Len())
 }

@@ -2,7 +2,8 @@
 //
 // An Index maps a partial key (a host, a user, a tenant) to a Group: a doubly linked list
 // of nodes that the caller allocates, embeds its sessions in and owns. Linking and
-// unlinking cost O(1) in a group of any size; a group vanishes with its last node.
+// unlinking cost O(1) in a group of any size; a group vanishes with its last node. An index made by NewLone
+// spares the group of a partial key with one node.
 //
 // # Readers
 //
@@ -42,29 +43,32 @@ import (
 
 const (
 	// groupsPerMap is how many groups one map is meant to hold: growth copies them under its lock.
-	groupsPerMap = 4096
+	groupsPerMap = 1024
 
-	// maxPartialKeys is the most that New makes maps for: 2^18 of them, which take 100 MB when they are empty.
+	// maxPartialKeys is the most that New makes maps for: 2^20 of them, which take 400 MB when they are empty.
 	maxPartialKeys = 1 << 30
 )
 
 // An Index maps partial keys to groups. All methods are safe for concurrent use. The zero
 // Index is not usable, and panics with these words; call New. It must not be copied.
 type Index[T any] struct {
-	maps  []groups[T] // by the top bits of the digest
-	shift uint        // 64 - log2(len(maps))
+	maps  []groups[T]  // by the top bits of the digest
+	shift uint         // 64 - log2(len(maps))
+	lone  *LoneKeys[T] // nil: no node is alone
 }
 
 // New returns an empty index that stays fast up to about the given number of partial keys, which may be 0 to
 // 2^30; beyond it, it works and grows. Another number panics.
-func New[T any](partialKeys int) *Index[T] {
+func New[T any](partialKeys int) *Index[T] { return newIndex[T](partialKeys, nil) }
+
+func newIndex[T any](partialKeys int, lone *LoneKeys[T]) *Index[T] {
 	if partialKeys < 0 || partialKeys > maxPartialKeys {
 		panic(fmt.Sprintf("index: partialKeys is %d; want 0 to %d", partialKeys, maxPartialKeys))
 	}
 	log := bits.Len(uint(max(partialKeys-1, 0) / groupsPerMap))
-	x := &Index[T]{maps: make([]groups[T], 1<<log), shift: uint(64 - log)}
+	x := &Index[T]{maps: make([]groups[T], 1<<log), shift: uint(64 - log), lone: lone}
 	for i := range x.maps {
-		x.maps[i].init()
+		x.maps[i].init(lone)
 	}
 	return x
 }
@@ -77,23 +81,30 @@ func (x *Index[T]) mapOf(digest uint64) *groups[T] {
 	return &x.maps[i]
 }
 
-// Find returns the group of a partial key, or nil if it has no sessions. It takes no lock
-// and does not allocate.
+// Find returns the group of a partial key, or nil if it has no sessions, or a lone one (see Walk). It takes no
+// lock and does not allocate.
 func (x *Index[T]) Find(digest uint64, partial string) *Group[T] {
-	return x.mapOf(digest).find(digest, partial)
+	if l, _ := x.mapOf(digest).find(digest, partial); l != nil {
+		return l.group.Load()
+	}
+	return nil
 }
 
 // Lock returns the locked group of a partial key and makes it if it is missing: one
 // allocation up to inlinePartial bytes, two beyond. The group is mapped and not revoked.
-// The partial key is copied.
+// The partial key is copied. A lone node gets a group.
 func (x *Index[T]) Lock(digest uint64, partial string) *Group[T] {
 	m := x.mapOf(digest)
 	for {
-		g := m.find(digest, partial)
-		if g == nil {
-			g = m.add(newGroup[T](digest, partial))
+		l, _ := m.find(digest, partial)
+		if l == nil {
+			l = m.add(newGroup[T](digest, partial))
 		}
-		if g.lockMapped() {
+		if g := l.group.Load(); g == nil {
+			if h, ok := x.HoldExisting(digest, partial); ok {
+				return h.Group()
+			}
+		} else if g.lockMapped() {
 			return g
 		}
 		// It was emptied or revoked before we had its lock, and left the map under it.
@@ -101,25 +112,23 @@ func (x *Index[T]) Lock(digest uint64, partial string) *Group[T] {
 }
 
 // LockOf returns, locked, the group that n was linked in, which may have been emptied or
-// revoked since. It spares the search in the map.
+// revoked since. It spares the search in the map. A lone node gets a group.
 func (x *Index[T]) LockOf(n *Node[T]) *Group[T] {
-	if n.group == nil {
+	if x.lone == nil && n.group.Load() == nil {
 		panic("index: LockOf of a node that was never linked")
 	}
-	n.group.mu.Lock()
-	return n.group
+	h := x.HoldOf(n)
+	return h.Group()
 }
 
 // LockExisting returns the locked group of a partial key, or nil if it has none. A group that
-// another Lock has just made may still be empty.
+// another Lock has just made may still be empty. A lone node gets a group.
 func (x *Index[T]) LockExisting(digest uint64, partial string) *Group[T] {
-	for {
-		g := x.Find(digest, partial)
-		if g == nil || g.lockMapped() {
-			return g
-		}
-		// It was emptied or revoked before we had its lock; a newer one may be mapped.
+	h, ok := x.HoldExisting(digest, partial)
+	if !ok {
+		return nil
 	}
+	return h.Group()
 }
 
 // Unlock releases a group. An empty one leaves the map first.
@@ -145,13 +154,13 @@ func (x *Index[T]) Revoke(g *Group[T]) {
 
 // unmapLocked takes a mapped group out of the map, for good.
 //
-// invariant: g.mu.mapped ⟺ its map holds g for its key. add never displaces a group.
+// invariant: g.mu.mapped ⟺ its map holds g for its key. add never displaces what is there.
 func (x *Index[T]) unmapLocked(g *Group[T]) {
 	g.mu.mapped = false
 	x.mapOf(g.digest).remove(g)
 }
 
-// Len returns the number of partial keys that have a group. It is exact when no writer is
+// Len returns the number of partial keys that have a group or a lone node. It is exact when no writer is
 // under way, and takes the lock of each map in turn.
 func (x *Index[T]) Len() int {
 	n := 0
@@ -161,12 +170,12 @@ func (x *Index[T]) Len() int {
 	return n
 }
 
-// All calls yield with every mapped group until it returns false. It takes no lock and is weakly
-// consistent: a group that is mapped throughout is met once, others perhaps.
+// All calls yield with every mapped group until it returns false; lone nodes have none. It takes no lock and is
+// weakly consistent: a group that is mapped throughout is met once, others perhaps.
 func (x *Index[T]) All(yield func(*Group[T]) bool) {
 	for i := range x.maps {
-		for g := range x.maps[i].table.Load().All() {
-			if !yield(g) {
+		for l := range x.maps[i].table.Load().All() {
+			if g := l.group.Load(); g != nil && !yield(g) {
 				return
 			}
 		}

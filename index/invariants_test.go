@@ -8,7 +8,7 @@ func (x *Index[T]) checkInvariants() error {
 	var err error
 	x.All(func(g *Group[T]) bool {
 		err = g.checkInvariants()
-		if err == nil && x.Find(g.digest, g.partial) != g {
+		if err == nil && x.Find(g.digest, g.Partial()) != g {
 			err = fmt.Errorf("index: a mapped group is not what Find returns for its key")
 		}
 		return err == nil
@@ -23,7 +23,12 @@ func (x *Index[T]) checkInvariants() error {
 			err = fmt.Errorf("index: map %d holds %d groups and counts %d", i, mapped, m.size())
 		}
 		if err == nil {
-			err = m.table.Load().Check(func(g *Group[T]) uint32 { return hashOf(g.digest) })
+			err = m.table.Load().Check(func(l *link[T]) uint32 {
+				if g := l.group.Load(); g != nil {
+					return hashOf(g.digest)
+				}
+				return hashOf(m.lone.Digest(l.node()))
+			})
 		}
 	}
 	return err
@@ -37,16 +42,16 @@ func (g *Group[T]) checkInvariants() error {
 	}
 	count := 0
 	var prev *Node[T]
-	for n := g.newest.Load(); n != nil; n = n.next.Load() {
-		if n.group != g || n.prev != prev {
+	for n := g.next.Load(); n != nil; n = n.next.Load() {
+		if n.Group() != g || n.prev != prev {
 			return fmt.Errorf("index: node %d of a group of %d has wrong links", count, g.mu.count)
 		}
 		prev = n
-		if count++; count > g.mu.count {
+		if count++; count > g.Len() {
 			break
 		}
 	}
-	if count != g.mu.count || g.mu.oldest != prev || count == 0 {
+	if count != g.Len() || g.prev != prev || count == 0 {
 		return fmt.Errorf("index: a group counts %d nodes and links %d (or its oldest is wrong)", g.mu.count, count)
 	}
 	return nil

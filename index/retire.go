@@ -70,14 +70,14 @@ func (g *Group[T]) Retire(n *Node[T]) {
 func (g *Group[T]) Drain(visit func(n *Node[T])) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := g.newest.Load()
+	n := g.next.Load()
 	if n == nil || !g.revoked.Load() {
 		return false
 	}
 	older := n.next.Load()
-	g.newest.Store(older)
+	g.next.Store(older)
 	if older == nil {
-		g.mu.oldest = nil
+		g.prev = nil
 	} else {
 		older.prev = nil
 	}

@@ -200,7 +200,7 @@ func TestARevokedGroupIsDrainedNodeByNode(t *testing.T) {
 		}
 	}
 	leadsNowhere(t, nodes)
-	if g.Newest() != nil || g.mu.oldest != nil || g.mu.count != 0 {
+	if g.Newest() != nil || g.prev != nil || g.mu.count != 0 {
 		t.Error("a drained group still leads to nodes")
 	}
 }

@@ -18,12 +18,12 @@ func TestTheNumberOfMapsGrowsWithTheExpectedGroups(t *testing.T) {
 	}{
 		{name: "none is one map", groups: 0, wantedMaps: 1},
 		{name: "one", groups: 1, wantedMaps: 1},
-		{name: "one map is full", groups: 4096, wantedMaps: 1},
-		{name: "one more than fits into one", groups: 4097, wantedMaps: 2},
-		{name: "two maps are full", groups: 8192, wantedMaps: 2},
-		{name: "powers of two only", groups: 8193, wantedMaps: 4},
-		{name: "the default cache", groups: 20480, wantedMaps: 8},
-		{name: "a million", groups: 1 << 20, wantedMaps: 256},
+		{name: "one map is full", groups: 1024, wantedMaps: 1},
+		{name: "one more than fits into one", groups: 1025, wantedMaps: 2},
+		{name: "two maps are full", groups: 2048, wantedMaps: 2},
+		{name: "powers of two only", groups: 2049, wantedMaps: 4},
+		{name: "the default cache", groups: 20480, wantedMaps: 32},
+		{name: "a million", groups: 1 << 20, wantedMaps: 1024},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := New[int](c.groups)
@@ -44,7 +44,7 @@ func TestNoMapHoldsMuchMoreThanItsShare(t *testing.T) {
 	for i := range groups {
 		push(x, mix(uint64(i)), partialKey(i), i)
 	}
-	const most = groupsPerMap + 5*64 // five standard deviations
+	const most = groupsPerMap + 5*32 // five standard deviations
 	for i := range x.maps {
 		if got := x.maps[i].size(); got > most {
 			t.Errorf("map %d of %d holds %d groups; want about %d", i, len(x.maps), got, groupsPerMap)
@@ -133,7 +133,8 @@ func TestTwoWhoMakeTheSameGroupShareIt(t *testing.T) {
 	m := &x.maps[0]
 	m.mu.Lock()
 	done := goBlocked(t, func() { push(x, 1, "a", 1) }) // has looked
-	first := m.addLocked(newGroup[int](1, "a"))
+	first := newGroup[int](1, "a")
+	first.place = m.insertLocked(1, &first.link)
 	m.mu.Unlock()
 	wait(t, done, "Lock")
 	if x.Find(1, "a") != first {

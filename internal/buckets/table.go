@@ -125,23 +125,29 @@ func (b *Bucket[N]) Node(mask uint64) *N {
 // Find returns the first node with a hash for which is returns true, or nil. It takes no lock and
 // does not allocate. Other nodes may be tried, too.
 func (t *Table[N]) Find(hash uint32, is func(*N) bool) *N {
+	n, _ := t.Seek(hash, is)
+	return n
+}
+
+// Seek is Find that also returns the node's place, NoPlace for none.
+func (t *Table[N]) Seek(hash uint32, is func(*N) bool) (*N, Place) {
 	i := t.home(hash)
 	for range t.buckets {
 		b := &t.buckets[i]
 		word := b.word.Load()
 		for m := b.Match(word, hash); m != 0; m &= m - 1 {
 			if n := b.Node(m); n != nil && is(n) {
-				return n
+				return n, Place(i<<3 | first(m))
 			}
 		}
 		if !b.Overflowed(word) {
-			return nil
+			break
 		}
 		if i++; i == len(t.buckets) {
 			i = 0
 		}
 	}
-	return nil
+	return nil, NoPlace
 }
 
 // Insert adds a node and returns its place. The table must have room, and no node that the

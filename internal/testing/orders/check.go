@@ -35,7 +35,7 @@ var concurrent = []struct {
 	fields []string
 }{
 	{"internal/buckets", nil},
-	{"index", []string{"group", "prev", "partial", "digest", "place", "oldest", "mapped", "count", "room"}},
+	{"index", []string{"prev", "partial", "digest", "place", "mapped", "count", "room"}},
 	{"fastcache", []string{"value", "slot", "deadline", // of an entry
 		"closed", "reports", "delivering", "inserted", "resident", "place", "hash", "free", "work", "maxWork", // of a shard
 		"timer", "pending", "passing", "wakeUps", // of the alarm
