@@ -76,12 +76,14 @@ type slots struct {
 	resident int
 }
 
-// grown returns s with length n at least, zeroes in the new places.
+// grown returns s with length n at least, zeroes in the new places. It takes no more memory than that, as append does.
 func grown[E any](s []E, n int) []E {
 	if n <= len(s) {
 		return s
 	}
-	return append(s, make([]E, n-len(s))...)
+	more := make([]E, n)
+	copy(more, s)
+	return more
 }
 
 // resetLocked makes a new shard usable, and gives the arrays of one that became empty back.
@@ -97,6 +99,7 @@ func (s *shard[V]) resetLocked() {
 func (s *shard[V]) allocLocked(now int64) uint32 {
 	if s.mu.wheel == nil {
 		s.mu.wheel = timerwheel.New(tickOf(now))
+		s.mu.wheel.Reserve(len(s.mu.place))
 	}
 	slot := s.mu.free
 	s.mu.free = s.mu.hash[slot]
@@ -118,6 +121,9 @@ func (s *shard[V]) addSlotsLocked() {
 		s.mu.weight = grown(s.mu.weight, n)
 	}
 	s.mu.policy.Reserve(n)
+	if s.mu.wheel != nil {
+		s.mu.wheel.Reserve(n)
+	}
 	for slot := n - 1; slot >= old; slot-- { // so that the lowest is taken first
 		s.mu.place[slot] = buckets.NoPlace
 		s.mu.hash[slot] = s.mu.free

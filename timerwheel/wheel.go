@@ -349,6 +349,20 @@ func (w *Wheel) mustBeMade() {
 	}
 }
 
+// Reserve makes room for slots below n, and takes no more memory than that. Without it, a wheel grows with its largest
+// slot, by a factor. A number above 2^32 - 386 panics.
+func (w *Wheel) Reserve(n int) {
+	w.mustBeMade()
+	if uint64(max(n, 0)) > math.MaxUint32-firstSlot+1 {
+		panic(fmt.Sprintf("timerwheel: n is %d; want at most %d", n, uint32(math.MaxUint32-firstSlot+1)))
+	}
+	if size := n + firstSlot; size > len(w.nodes) {
+		nodes := make([]node, size)
+		copy(nodes, w.nodes)
+		w.nodes = nodes
+	}
+}
+
 // grow makes room for slot. Go's append grows by a factor, so a slot costs constant time on average.
 func (w *Wheel) grow(slot uint32) {
 	w.mustBeMade()

@@ -470,3 +470,28 @@ func TestEveryTickAndEveryBudgetWillDo(t *testing.T) {
 		}
 	}
 }
+
+// Reserve makes room for as many slots as it says, and no more, and leaves what is scheduled alone.
+func TestReserveTakesWhatIsNeeded(t *testing.T) {
+	w := New(0)
+	w.Schedule(3, 10)
+	for _, n := range []int{-1, 0, 100, 1000, 50} {
+		w.Reserve(n)
+	}
+	if got := cap(w.nodes) - firstSlot; got != 1000 {
+		t.Errorf("there is room for %d slots; want 1000", got)
+	}
+	w.Schedule(999, 10)
+	w.Advance(10)
+	if due := takeDue(t, w); !slices.Equal(due, []uint32{3, 999}) || cap(w.nodes)-firstSlot != 1000 {
+		t.Errorf("%v are due; want 3 and 999, in the room that was reserved", due)
+	}
+	if most := uint64(math.MaxUint32); uint64(math.MaxInt) > most {
+		defer func() {
+			if got, want := recover(), "timerwheel: n is 4294967295; want at most 4294966910"; got != want {
+				t.Errorf("panics with %v; want %s", got, want)
+			}
+		}()
+		w.Reserve(int(most))
+	}
+}

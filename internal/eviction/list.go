@@ -18,7 +18,9 @@ func grown(links []link, n int) []link {
 	if n <= len(links) {
 		return links
 	}
-	return append(links, make([]link, n-len(links))...)
+	more := make([]link, n) // not append, which takes more than it is asked for
+	copy(more, links)
+	return more
 }
 
 // A chain is a list of slots in the order in which they were pushed. The links lie in an array
