@@ -10,10 +10,14 @@ import (
 const oursModule = "github.com/sessioncache/sessioncache"
 
 var ours = []Peer{
-	{Name: "fastcache", Module: oursModule, Class: Ours, Core: true, Open: openOurs(false)},
-	{Name: "fastcache-noindex", Module: oursModule, Class: Ours, Core: true, Open: openOurs(true),
+	{Name: "fastcache", Module: oursModule, Class: Ours, Core: true, Open: openOurs(session{})},
+	{Name: "fastcache-secret", Module: oursModule, Class: Ours, Core: true, Open: openOurs(session{Hash: fastcache.SecretHash}),
+		Note: "keyed by a secret hash, as for keys that peers name"},
+	{Name: "fastcache-noindex", Module: oursModule, Class: Ours, Core: true, Open: openOurs(session{NoIndex: true}),
 		Note: "without the index by partial key, as the peers are"},
 }
+
+type session = fastcache.Config[*workload.Session]
 
 type fast struct {
 	*fastcache.Cache[*workload.Session]
@@ -22,11 +26,11 @@ type fast struct {
 // fastPerSession gives each session its own TTL.
 type fastPerSession struct{ fast }
 
-func openOurs(noIndex bool) func(Config) Cache {
+func openOurs(own session) func(Config) Cache {
 	return func(cfg Config) Cache {
-		c := fast{must(fastcache.New(fastcache.Config[*workload.Session]{
-			MaxSessions: cfg.Capacity, TTL: cfg.TTL, NoIndex: noIndex,
-		}))}
+		own := own
+		own.MaxSessions, own.TTL = cfg.Capacity, cfg.TTL
+		c := fast{must(fastcache.New(own))}
 		if cfg.PerSession {
 			return fastPerSession{c}
 		}

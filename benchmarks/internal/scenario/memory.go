@@ -13,7 +13,8 @@ import (
 )
 
 var memoryScenarios = []Scenario{
-	{Name: "memory", Doc: "1 M sessions: heap beyond key (57 B) and value, and the processor time of a forced collection", Takes: onHeap, Run: memory, Rounds: 5},
+	{Name: "memory", Doc: "1 M sessions: heap beyond key (57 B) and value, and the processor time of a forced collection", Takes: onHeap, Run: memory(workload.LoadOf), Rounds: 5},
+	{Name: "memory-alone", Doc: "1 M sessions, each of a partial key of its own: heap beyond key (57 B) and value, and the processor time of a forced collection", Takes: onHeap, Run: memory(alone), Rounds: 5},
 	{Name: "latency", Doc: "each operation of mixed-90 timed by itself while collections are forced five times a second (the clock's own cost is in: see empty-call)", Takes: notYardstick, Run: latency, Rounds: 5},
 }
 
@@ -29,9 +30,16 @@ func heap() float64 {
 	return float64(m.HeapAlloc)
 }
 
-// memory gives each session memory of its own, and each key of a peer, as in a real program.
-func memory(env Env, p peers.Peer) ([]Result, error) {
-	l := workload.LoadOf(env.million())
+// alone is a population in which every session has a partial key of its own.
+func alone(sessions int) workload.Load { return workload.Load{Sessions: sessions, Hosts: sessions} }
+
+// memory measures a population of a million sessions.
+func memory(load func(sessions int) workload.Load) func(Env, peers.Peer) ([]Result, error) {
+	return func(env Env, p peers.Peer) ([]Result, error) { return memoryOf(load(env.million()), p) }
+}
+
+// memoryOf gives each session memory of its own, and each key of a peer, as in a real program.
+func memoryOf(l workload.Load, p peers.Peer) ([]Result, error) {
 	n := float64(l.Sessions)
 	own := make([]*workload.Session, l.Sessions)
 	for i := range own {

@@ -22,7 +22,7 @@ const Belady = "Belady"
 // hasPolicy leaves out the cache that differs from otter in its clock alone, and that which differs
 // from fastcache in its index alone. ttlcache and golang-lru are LRUs, and so measure the harness.
 func hasPolicy(p peers.Peer) bool {
-	return p.Bounded() && p.Class != peers.Coarse && p.Name != "fastcache-noindex"
+	return p.Bounded() && p.Class != peers.Coarse && (p.Class != peers.Ours || p.Name == "fastcache")
 }
 
 // rotation is ticket traffic: clients return, some often and most seldom; each return uses the
