@@ -109,7 +109,7 @@ func TestPromise1ExpiredLeavesMemoryWithinATick(t *testing.T) {
 		time.Sleep(12345 * time.Microsecond)
 		stored, lives := time.Now(), ttls()
 		for i, ttl := range lives {
-			putTTL(t, c, key("p", i), int(ttl), ttl)
+			putTTL(t, c, key("p", i), i, ttl)
 		}
 		for i, ttl := range lives {
 			time.Sleep(time.Until(stored.Add(ttl + tick)))
@@ -119,7 +119,7 @@ func TestPromise1ExpiredLeavesMemoryWithinATick(t *testing.T) {
 			}
 		}
 		for i, rm := range r.all() {
-			ttl := time.Duration(rm.Value)
+			ttl := lives[rm.Value]
 			late := r.at[i].Sub(stored) - ttl
 			if rm.Reason != fastcache.Expired || late < 0 || late > tick {
 				t.Errorf("TTL %v: %v reported %v after its deadline; want expired, 0 to %v", ttl, rm.Reason, late, tick)
