@@ -56,6 +56,9 @@ func TestAllocations(t *testing.T) {
 		allocs(t, "Update of a present key", entry, 1000, func() { put(t, c, keys[i], v); i++ })
 		i = 0
 		allocs(t, "Delete", 0, 1000, func() { c.Delete(keys[i]); i++ })
+		allocs(t, "Touch", 0, 1000, func() { c.Touch(keys[warm+i%warm], 1<<40); i++ })
+		allocs(t, "LookupOrUpdate of a present key", 0, 1000, func() { _, _, _ = c.LookupOrUpdate(keys[warm+i%warm], v, 1<<40); i++ })
+		i = 1000
 		allocs(t, "Take", 0, 1000, func() { c.Take(keys[i]); i++ })
 		allocs(t, "TakeNewest", 0, 100, func() { c.TakeNewest("host.example.net:443") })
 		allocs(t, "Demote", 0, 1000, func() { c.Demote(keys[i]); i++ })

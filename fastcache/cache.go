@@ -157,8 +157,8 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 func (c *Cache[V]) shardOf(digest uint64) *shard[V] { return &c.shards[digest>>c.shardShift] }
 
 // Lookup returns the session of a key, if it is alive: OTP's lookup/2. It takes no lock,
-// does not allocate, writes to shared memory only to count the first few uses of a session,
-// and reads the clock only for a session that is about to expire (always with ExactClock or
+// does not allocate, writes to shared memory only to count the first few uses of a session and to end one that
+// is over, and reads the clock only for a session that is about to expire (always with ExactClock or
 // IdleTTL). It is linearizable, lock-free and costs O(1).
 func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 	// This is digest, find, hasKey and use for the common case, written out: with calls, a
@@ -281,12 +281,8 @@ func (c *Cache[V]) use(n *node[V]) bool {
 // moves the idle deadline.
 func (c *Cache[V]) useByClock(n *node[V], until int64) bool {
 	now := c.now()
-	idle := int64(c.cfg.IdleTTL)
-	if idle == 0 {
-		return now < until
-	}
 	for now >= until {
-		// A slower Lookup that read the clock in time may be about to move until. It must
+		// A slower Lookup or Touch that read the clock in time may be about to move until. It must
 		// not bring back what we say is gone; if it has, we look again.
 		if n.Item.until.CompareAndSwap(until, -int64(Expired)) {
 			return false
@@ -295,7 +291,11 @@ func (c *Cache[V]) useByClock(n *node[V], until int64) bool {
 			return false
 		}
 	}
-	deadline := extraOf(n).deadline
+	idle := int64(c.cfg.IdleTTL)
+	if idle == 0 {
+		return true
+	}
+	deadline := extraOf(n).deadline.Load() // after until: see Touch
 	moved := min(after(now, c.cfg.IdleTTL), deadline)
 	if gain := moved - until; gain > 0 && (gain >= idle/64 || moved == deadline) {
 		// On a lost race another Lookup moved it as far, or the session went this instant,

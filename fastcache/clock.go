@@ -52,7 +52,7 @@ func startOf(tick timerwheel.Tick) int64 {
 func (c *Cache[V]) setDeadline(n *node[V], now int64, ttl time.Duration) {
 	until := after(now, ttl)
 	if c.cfg.IdleTTL > 0 {
-		extraOf(n).deadline = until
+		extraOf(n).setDeadline(until)
 		until = min(until, after(now, c.cfg.IdleTTL))
 	}
 	n.Item.setUntil(until)

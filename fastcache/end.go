@@ -9,8 +9,8 @@ import (
 //	over     The deadline has passed, the group is revoked, or the session was killed. No call returns it any more.
 //	kill     Decide that a session is over, and for which Reason, by a compare-and-swap of until. That is final,
 //	         and one caller succeeds.
-//	settle   Kill a session that is over by its deadline or its group only. Until then a slower Lookup, which
-//	         read the clock in time, may still move an idle deadline.
+//	settle   Kill a session that is over by its deadline or its group only. Until then a slower Lookup or Touch, which
+//	         read the clock in time, may still move the deadline.
 //	revoke   Mark a group: all its sessions are over at that one store.
 //	unlink   Take a session out of the list of its group, under the group's lock.
 //	remove   Take a session out of its slot, and with it out of the table, the wheel and all queues, under its
@@ -47,18 +47,38 @@ func revoked[V any](n *node[V]) bool {
 	return g != nil && g.Revoked()
 }
 
-// aliveAt reports whether the session can be returned at an instant.
+// aliveAt reports whether the session can be returned at an instant, which must not lie before the call.
 func aliveAt[V any](n *node[V], now int64) bool {
-	return n.Item.until.Load() > now && !revoked(n)
+	_, alive := aliveUntil(n, now)
+	return alive
+}
+
+// aliveUntil is aliveAt that also returns the deadline. A session that is over by it is killed before it is said to be
+// gone: see settle.
+func aliveUntil[V any](n *node[V], now int64) (until int64, alive bool) {
+	for {
+		if until = n.Item.until.Load(); until > now {
+			return until, !revoked(n)
+		}
+		if settle(n, now) {
+			return 0, false
+		}
+	}
 }
 
 // kill kills a session for a reason and returns true. A session that was over before keeps the reason of
 // that, and kill returns false.
 func kill[V any](n *node[V], reason Reason, now int64) bool {
+	_, killed := killAt(n, reason, now)
+	return killed
+}
+
+// killAt is kill that also returns the deadline of a session that it has killed for that reason.
+func killAt[V any](n *node[V], reason Reason, now int64) (until int64, killed bool) {
 	for {
 		u := n.Item.until.Load()
 		if u <= 0 {
-			return false
+			return 0, false
 		}
 		why := over(n, u, now)
 		if why == 0 {
@@ -67,14 +87,14 @@ func kill[V any](n *node[V], reason Reason, now int64) bool {
 		// linearizes: the session is over here; a Lookup that loaded until earlier may
 		// still return it.
 		if n.Item.until.CompareAndSwap(u, -int64(why)) {
-			return why == reason
+			return u, why == reason
 		}
-		// A Lookup moved the idle deadline, or another caller killed it.
+		// A Lookup or Touch moved the deadline, or another caller killed it.
 	}
 }
 
 // settle reports whether a session is over, and kills it if only its deadline or its group say so: a
-// Lookup that read the clock in time can then move the deadline no more.
+// Lookup or Touch that read the clock in time can then move the deadline no more.
 func settle[V any](n *node[V], now int64) bool {
 	for {
 		u := n.Item.until.Load()

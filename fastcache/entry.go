@@ -86,7 +86,7 @@ type longNode[V any] struct {
 }
 
 type extra struct {
-	deadline    int64 // with IdleTTL: until never moves beyond it
+	deadline    atomic.Int64 // with IdleTTL: until never moves beyond it
 	partial, id string
 }
 
@@ -227,10 +227,11 @@ func (e *entry[V]) inheritUses(old *entry[V]) {
 	e.setMeta(e.meta.Load() | old.meta.Load()&useMask)
 }
 
-// setUntil and setMeta store into an entry that is not published yet, by plain stores. Publishing the entry orders
+// setUntil, setMeta and setDeadline store into an entry that is not published yet, by plain stores. Publishing the entry orders
 // them, and an atomic store would cost an Update as much as a mutex. In a published entry they would be data races.
 func (e *entry[V]) setUntil(until int64) { *(*int64)(unsafe.Pointer(&e.until)) = until }
 func (e *entry[V]) setMeta(meta uint32)  { *(*uint32)(unsafe.Pointer(&e.meta)) = meta }
+func (x *extra) setDeadline(at int64)    { *(*int64)(unsafe.Pointer(&x.deadline)) = at }
 
 // prefetch loads memory that is needed soon, and drops what it has loaded. The load is atomic because the compiler
 // leaves out a plain load whose result is not used.
@@ -247,8 +248,8 @@ type Entry[V any] struct {
 func (c *Cache[V]) entryOf(n *node[V]) (Entry[V], bool) {
 	wall := time.Now()
 	now := int64(wall.Sub(c.birth))
-	until := n.Item.until.Load()
-	if until <= now || revoked(n) {
+	until, alive := aliveUntil(n, now)
+	if !alive {
 		return Entry[V]{}, false
 	}
 	// From the present wall time, so that a step of the clock since birth does not count.

@@ -120,6 +120,47 @@ func ExampleCache_UpdateTTL() {
 	// Output: 2h0m0s
 }
 
+// LookupOrUpdate accepts a nonce once, however many requests carry it at the same time.
+func ExampleCache_LookupOrUpdate() {
+	seen, _ := fastcache.New(fastcache.Config[struct{}]{NoIndex: true})
+	defer seen.Close()
+	accept := func(nonce string) bool {
+		_, found, err := seen.LookupOrUpdate(fastcache.Key{ID: nonce}, struct{}{}, 10*time.Minute)
+		return !found && err == nil
+	}
+	fmt.Println(accept("n-1"), accept("n-2"), accept("n-1"))
+	// Output: true true false
+}
+
+// Touch prolongs a session that is in use, without a new value.
+func ExampleCache_Touch() {
+	cache, _ := fastcache.New(fastcache.Config[string]{TTL: time.Hour})
+	defer cache.Close()
+	key := fastcache.Key{Partial: "alice", ID: "1"}
+	_ = cache.Update(key, "session")
+	fmt.Println(cache.Touch(key, 12*time.Hour))
+	e, _ := cache.Peek(key)
+	fmt.Println(time.Until(e.Expires).Round(time.Hour))
+	// Output:
+	// true
+	// 12h0m0s
+}
+
+// SelectEntries shows when each session of a user ends.
+func ExampleCache_SelectEntries() {
+	cache, _ := fastcache.New(fastcache.Config[string]{})
+	defer cache.Close()
+	for i, device := range []string{"laptop", "phone"} {
+		_ = cache.UpdateTTL(fastcache.Key{Partial: "alice", ID: device}, device, time.Duration(i+1)*time.Hour)
+	}
+	for e := range cache.SelectEntries("alice") {
+		fmt.Println(e.Value, time.Until(e.Expires).Round(time.Hour))
+	}
+	// Output:
+	// phone 2h0m0s
+	// laptop 1h0m0s
+}
+
 // MaxWeight bounds what sessions hold, here in bytes, instead of their number.
 func ExampleConfig_maxWeight() {
 	cache, err := fastcache.New(fastcache.Config[[]byte]{

@@ -103,8 +103,8 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 		return nil
 	}
 	linked := map[*node[V]]bool{}
-	for n := range c.index.Heads() {
-		for ; n != nil; n = n.Next() {
+	for w := range c.index.Walks() {
+		for n := w.Newest(); n != nil; n = w.Next(n) {
 			if err := c.checkLinked(n); err != nil {
 				return err
 			}

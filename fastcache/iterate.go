@@ -1,6 +1,10 @@
 package fastcache
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/sessioncache/sessioncache/index"
+)
 
 // SelectSession yields the sessions of a partial key, newest first: OTP's select_session/2,
 // which returns them in the order of their ids. It is weakly consistent: a session that
@@ -11,24 +15,78 @@ import "iter"
 //
 // With NoIndex it scans the whole cache, and the order is unspecified.
 func (c *Cache[V]) SelectSession(partial string) iter.Seq2[Key, V] {
-	return func(yield func(Key, V) bool) { c.selectSession(partial, yield) }
+	return func(yield func(Key, V) bool) {
+		c.selectNodes(partial, func(n *node[V]) bool {
+			return !aliveAt(n, c.now()) || yield(keyOf(n), n.Item.value)
+		})
+	}
 }
 
-func (c *Cache[V]) selectSession(partial string, yield func(Key, V) bool) {
-	if c.index == nil {
-		c.scan(func(n *node[V]) bool {
-			return partialOf(n) != partial || !aliveAt(n, c.now()) || yield(keyOf(n), n.Item.value)
+// SelectEntries is SelectSession with deadlines.
+func (c *Cache[V]) SelectEntries(partial string) iter.Seq[Entry[V]] {
+	return func(yield func(Entry[V]) bool) {
+		c.selectNodes(partial, func(n *node[V]) bool {
+			e, alive := c.entryOf(n)
+			return !alive || yield(e)
 		})
+	}
+}
+
+// selectNodes visits the nodes of a partial key, newest first, until visit returns false.
+func (c *Cache[V]) selectNodes(partial string, visit func(*node[V]) bool) {
+	if c.index == nil {
+		c.scan(func(n *node[V]) bool { return partialOf(n) != partial || visit(n) })
 		return
 	}
 	digest := c.partialDigest(partial)
 	walk := c.index.Walk(digest, partial)
 	defer walk.End()
 	for n := walk.Newest(); n != nil; n = walk.Next(n) {
-		if aliveAt(n, c.now()) && !yield(keyOf(n), n.Item.value) {
+		if !visit(n) {
 			return
 		}
 	}
+}
+
+// Partials yields every partial key and how many sessions it has, in unspecified order. It is weakly consistent: a
+// partial key that has sessions throughout is yielded once. It takes no lock, and costs a look at each session. A
+// partial key aliases the cache's memory, as those of SelectSession do. Nothing counts as a use.
+//
+// With NoIndex it scans the whole cache and remembers every partial key until it is through.
+func (c *Cache[V]) Partials() iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		switch {
+		case len(c.shards) == 0:
+		case c.index == nil:
+			counts := map[string]int{}
+			for key := range c.All() {
+				counts[key.Partial]++
+			}
+			for partial, n := range counts {
+				if !yield(partial, n) {
+					return
+				}
+			}
+		default:
+			for walk := range c.index.Walks() {
+				if partial, n := c.count(walk); n > 0 && !yield(partial, n) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// count returns the partial key of a walk, and how many of its sessions are alive.
+func (c *Cache[V]) count(walk index.Walk[entry[V]]) (partial string, alive int) {
+	now := c.now()
+	for n := walk.Newest(); n != nil; n = walk.Next(n) {
+		if aliveAt(n, now) {
+			partial = partialOf(n)
+			alive++
+		}
+	}
+	return partial, alive
 }
 
 // All yields every session in unspecified order. It is weakly consistent: a session that

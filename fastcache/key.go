@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/bits"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -19,6 +20,15 @@ type Key struct {
 	Partial string // the group that the session belongs to
 	ID      string // the session within its group
 }
+
+// KeyOf returns a key of strings or bytes, without copying them: Lookup with an id that came as bytes allocates nothing. No
+// call keeps it: what stores copies it. But the key is the bytes, so do not change them while it is in use.
+func KeyOf[P, I string | []byte](partial P, id I) Key {
+	return Key{Partial: aliasOf(partial), ID: aliasOf(id)}
+}
+
+// aliasOf returns a string of the same bytes. A slice begins with what a string is: a pointer and a length.
+func aliasOf[S string | []byte](s S) string { return *(*string)(unsafe.Pointer(&s)) }
 
 // MaxKeyPart is the largest length of each part of a Key, in bytes.
 const MaxKeyPart = 64 << 10

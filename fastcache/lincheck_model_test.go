@@ -18,12 +18,14 @@ const (
 	linTakeNewest
 	linKeepLast
 	linDeletePartial
+	linLookupOrUpdate
+	linTouch
 	linClear // one id's part of a Clear, which removes each session at an instant of its own
 )
 
 func (k linKind) String() string {
 	return [...]string{"Lookup", "Peek", "Update", "Take", "Delete", "TakeNewest", "TakeNewestKeepLast",
-		"DeletePartial", "Clear"}[k]
+		"DeletePartial", "LookupOrUpdate", "Touch", "Clear"}[k]
 }
 
 const (
@@ -139,13 +141,18 @@ func (r linRules) step(s linState, c linCall, a linAnswer) []linState {
 		if i >= 0 {
 			s = s.cut(i, i+1)
 		}
-		e := linEntry{id: c.id, value: c.value}
-		if r.timed {
-			e.earliest, e.latest = c.begin+c.ttl, c.end+c.ttl
-		}
-		return one(s.push(e))
-	case linLookup, linPeek, linTake, linDelete:
+		return one(s.push(r.entry(c)))
+	case linLookup, linPeek, linTake, linDelete, linTouch:
 		return r.stepKey(s, i, c, a)
+	case linLookupOrUpdate:
+		next := r.stepKey(s, i, c, a)
+		if a.ok || len(next) == 0 {
+			return next
+		}
+		if a.value != c.value {
+			return nil
+		}
+		return one(next[0].push(r.entry(c)))
 	case linTakeNewest, linKeepLast:
 		return r.stepNewest(s, c, a)
 	case linDeletePartial:
@@ -153,6 +160,15 @@ func (r linRules) step(s linState, c linCall, a linAnswer) []linState {
 	default:
 		return r.stepClear(s, i, c, a)
 	}
+}
+
+// entry returns what a call stores, or the deadline that it sets.
+func (r linRules) entry(c linCall) linEntry {
+	e := linEntry{id: c.id, value: c.value}
+	if r.timed {
+		e.earliest, e.latest = c.begin+c.ttl, c.end+c.ttl
+	}
+	return e
 }
 
 func one(s linState) []linState { return []linState{s} }
@@ -168,7 +184,7 @@ func (r linRules) stepKey(s linState, i int, c linCall, a linAnswer) []linState 
 		}
 		return one(s.cut(i, i+1))
 	}
-	if i < 0 || !r.alive(c, s.entries[i]) || c.kind != linDelete && s.entries[i].value != a.value {
+	if i < 0 || !r.alive(c, s.entries[i]) || c.kind != linDelete && c.kind != linTouch && s.entries[i].value != a.value {
 		return nil
 	}
 	if c.kind == linTake || c.kind == linDelete {
@@ -178,6 +194,10 @@ func (r linRules) stepKey(s linState, i int, c linCall, a linAnswer) []linState 
 		return one(s)
 	}
 	e := &s.entries[i]
+	if c.kind == linTouch {
+		e.earliest, e.latest = r.entry(c).earliest, r.entry(c).latest
+		return one(s)
+	}
 	e.earliest = max(e.earliest, c.begin+1) // it was alive at begin, or later
 	if c.kind == linPeek {
 		if a.expires < e.earliest || a.expires > e.latest {

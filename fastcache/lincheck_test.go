@@ -2,6 +2,7 @@ package fastcache_test
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"math"
@@ -42,7 +43,7 @@ type linSuite struct {
 type linConfig = fastcache.Config[int]
 
 // linMix are the operations, those that make histories interesting more often.
-var linMix = []linKind{linLookup, linLookup, linLookup, linLookup, linPeek, linUpdate, linUpdate, linUpdate, linUpdate,
+var linMix = []linKind{linLookupOrUpdate, linTouch, linLookup, linLookup, linLookup, linLookup, linPeek, linUpdate, linUpdate, linUpdate, linUpdate,
 	linTake, linDelete, linTakeNewest, linKeepLast, linDeletePartial, linClear}
 
 const linClients = 4
@@ -77,7 +78,7 @@ func (r *linRecorder) draw(rng *rand.Rand) linCall {
 			call.kind = linLookup
 		}
 		call.clear = byte(n - 1)
-	case linUpdate:
+	case linUpdate, linLookupOrUpdate, linTouch:
 		call.value = int(r.values.Add(1))
 		if r.suite.ttl != nil {
 			call.ttl = r.suite.ttl(rng)
@@ -120,6 +121,13 @@ func (r *linRecorder) apply(call linCall) (a linAnswer) {
 		} else {
 			a.ok = c.Update(k, call.value) == nil
 		}
+	case linLookupOrUpdate:
+		var err error
+		if a.value, a.ok, err = c.LookupOrUpdate(k, call.value, cmp.Or(time.Duration(call.ttl), time.Hour)); err != nil {
+			a.value = -1 // which no model accepts
+		}
+	case linTouch:
+		a.ok = c.Touch(k, cmp.Or(time.Duration(call.ttl), time.Hour))
 	case linTake:
 		a.value, a.ok = c.Take(k)
 	case linDelete:

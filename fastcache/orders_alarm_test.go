@@ -59,10 +59,17 @@ func (s *scene) alarmed() error {
 			if n == nil {
 				continue
 			}
-			if until := n.Item.until.Load(); until > 0 && startOf(dueTick(until)) <= now {
+			until := n.Item.until.Load()
+			if until <= 0 { // ended by a reader: it leaves when it would have, of which until says nothing any more
+				if sh.next.Load() == never {
+					return fmt.Errorf("a session that has ended is in memory for good")
+				}
+				continue
+			}
+			if startOf(dueTick(until)) <= now {
 				return fmt.Errorf("a session is in memory at %d, a tick after its deadline at %d", now, until)
 			}
-			first = min(first, startOf(dueTick(n.Item.until.Load())))
+			first = min(first, startOf(dueTick(until)))
 		}
 		if next := sh.next.Load(); next > first {
 			return fmt.Errorf("a shard wants attention at %d; its earliest session at %d", next, first)

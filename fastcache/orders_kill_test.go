@@ -133,7 +133,7 @@ func TestOrdersKillAndSettle(t *testing.T) {
 		n.Item.until.Store(100)
 		wins := 0
 		moves := &Cache[int]{cfg: Config[int]{IdleTTL: 100}, birth: time.Unix(0, 0)}
-		extraOf(n).deadline = never
+		extraOf(n).setDeadline(never)
 		r.SetClock(50)
 		for _, reason := range []Reason{Taken, Deleted} {
 			r.Go("kill", func() {
@@ -168,7 +168,7 @@ func TestOrdersKillAndSettle(t *testing.T) {
 		n := newNode(keyA, 1, true)
 		n.Item.until.Store(100)
 		moves := &Cache[int]{cfg: Config[int]{IdleTTL: 100}, birth: time.Unix(0, 0)}
-		extraOf(n).deadline = never
+		extraOf(n).setDeadline(never)
 		r.SetClock(50)
 		over, used := false, false
 		r.Go("settle", func() { over = settle(n, 120) })

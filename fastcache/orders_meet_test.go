@@ -4,6 +4,7 @@ package fastcache
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -231,7 +232,7 @@ func TestOrdersATakenVersionTakesTheOldOneWithIt(t *testing.T) {
 		s.put(keyA, 1, soon)
 		r.Go("Update", func() { s.put(keyA, 2, soon) })
 		r.Go("TakeNewest, TakeNewest, Lookup", func() {
-			n, _ := s.pickNewest("p", false) // which the first has yet to remove
+			n := s.pickNewest("p", false).node // which the first has yet to remove
 			_, _, ok := s.TakeNewest("p")
 			if v, _ := s.Lookup(keyA); v == 1 && !ok {
 				r.Failf("Lookup returns the old version, after the partial key was found empty")
@@ -291,6 +292,120 @@ func TestOrdersDemoteMeetsAnotherInItsSlot(t *testing.T) {
 			s.put(Key{"p", "e"}, 5, soon)
 			if _, ok := s.Peek(keyB); !ok {
 				return fmt.Errorf("the session that came into the slot of a demoted one was evicted before an older one")
+			}
+			return nil
+		})
+	})
+}
+
+// Of two LookupOrUpdates of one key one stores its value, and both get that, or one that a third call has stored.
+func TestOrdersOneOfTwoIsFirst(t *testing.T) {
+	for name, third := range map[string]func(s *scene){
+		"alone":         func(*scene) {},
+		"and a Take":    func(s *scene) { s.Take(keyA) },
+		"and an Update": func(s *scene) { s.put(keyA, 9, far) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := newScene(r, Config[int]{}).hold()
+				var actual [2]int
+				var found [2]bool
+				for i := range 2 {
+					r.Go("LookupOrUpdate", func() {
+						var err error
+						if actual[i], found[i], err = s.LookupOrUpdate(keyA, i+1, far); err != nil {
+							r.Failf("LookupOrUpdate = %v", err)
+						}
+					})
+				}
+				if name != "alone" {
+					r.Go(name, func() { third(s) })
+				}
+				r.AtRest(func() error {
+					for i := range 2 {
+						if !found[i] && actual[i] != i+1 || found[i] && actual[i] == i+1 {
+							return fmt.Errorf("LookupOrUpdate of %d = %d, %v", i+1, actual[i], found[i])
+						}
+					}
+					if name == "alone" && (found[0] == found[1] || actual[0] != actual[1]) {
+						return fmt.Errorf("LookupOrUpdate = %v, %v; want one stored and found by the other", actual, found)
+					}
+					return nil
+				})
+			})
+		})
+	}
+}
+
+// A Touch moves the deadline of a session that is alive, whatever ends it meanwhile: who missed the session does not get
+// it again, and who was told of a new deadline finds it until then.
+func TestOrdersATouchMeetsAnEnd(t *testing.T) {
+	for name, end := range map[string]func(s *scene){
+		"Delete":        func(s *scene) { s.Delete(keyA) },
+		"DeletePartial": func(s *scene) { s.DeletePartial("p") },
+		"TakeNewest":    func(s *scene) { s.TakeNewest("p") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := newScene(r, Config[int]{}).hold()
+				s.put(keyA, 1, soon)
+				r.Go("Touch", func() { s.Touch(keyA, far) })
+				r.Go(name, func() { end(s) })
+				r.AtRest(func() error {
+					if _, ok := s.Lookup(keyA); ok {
+						return fmt.Errorf("the session is found after its end")
+					}
+					return nil
+				})
+			})
+		})
+	}
+	for name, look := range map[string]func(s *scene) bool{
+		"Lookup":        func(s *scene) bool { _, ok := s.Lookup(keyA); return ok },
+		"Peek":          func(s *scene) bool { _, ok := s.Peek(keyA); return ok },
+		"SelectEntries": func(s *scene) bool { return len(slices.Collect(s.SelectEntries("p"))) > 0 },
+		"Demote":        func(s *scene) bool { return s.Demote(keyA) },
+	} {
+		t.Run(name+" at the deadline", func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := newScene(r, Config[int]{}).hold()
+				s.put(keyA, 1, soon)
+				touched := false
+				r.Go("Touch", func() { touched = s.Touch(keyA, later) })
+				r.Go("time goes by", func() { r.SetClock(soon) })
+				r.Go(name+", Lookup", func() {
+					found := look(s)
+					if _, ok := s.Lookup(keyA); ok && !found {
+						r.Failf("Lookup returns a session that %s has missed before", name)
+					}
+				})
+				r.AtRest(func() error {
+					if _, ok := s.Lookup(keyA); ok && !touched {
+						return fmt.Errorf("the session is found at its deadline")
+					}
+					return nil
+				})
+			})
+		})
+	}
+}
+
+// So does one with IdleTTL, where Lookups move the deadline, too: none of them moves it beyond the life that the Touch
+// has given.
+func TestOrdersATouchMeetsUses(t *testing.T) {
+	orders.All(t, func(r *orders.Run) {
+		s := newScene(r, Config[int]{IdleTTL: far}).hold()
+		s.put(keyA, 1, 2*far)
+		r.SetClock(far - 1)
+		r.Go("Touch", func() {
+			if !s.Touch(keyA, soon) {
+				r.Failf("Touch = false")
+			}
+		})
+		r.Go("Lookup", func() { s.Lookup(keyA) })
+		r.AtRest(func() error {
+			if until := s.find(s.digest(keyA), keyA).Item.until.Load(); until > int64(far-1+soon) {
+				return fmt.Errorf("the session lives until %v; it was given a second from %v", time.Duration(until), far-1)
 			}
 			return nil
 		})

@@ -40,7 +40,7 @@ func (c *Cache[V]) UpdateOnProbation(key Key, value V, ttl time.Duration) error 
 	if err := checkTTL(ttl); err != nil {
 		return err
 	}
-	return c.update(key, value, ttl, true)
+	return c.update(&update[V]{key: key, ttl: ttl, onProbation: true}, value)
 }
 
 // A tally counts what has begun and what has ended, each apart. What is under way at one instant is loaded as

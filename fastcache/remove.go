@@ -1,6 +1,10 @@
 package fastcache
 
-import "github.com/sessioncache/sessioncache/index"
+import (
+	"time"
+
+	"github.com/sessioncache/sessioncache/index"
+)
 
 // Delete removes a session and reports whether there was one: OTP's delete/2, but a missing
 // key is no error. It is linearizable and takes the lock of one shard. Cost: O(1).
@@ -38,46 +42,74 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 // TakeNewest returns the newest session of a partial key and removes it in one step; no two
 // callers get the same. It is linearizable. Cost: O(1) amortized; sessions of the partial key
 // that expired within a tick are passed over once. It panics with NoIndex.
-func (c *Cache[V]) TakeNewest(partial string) (Key, V, bool) { return c.takeNewest(partial, false) }
+func (c *Cache[V]) TakeNewest(partial string) (Key, V, bool) {
+	n, _ := c.takeNewest(partial, false)
+	return shown(n)
+}
 
 // TakeNewestKeepLast is TakeNewest, but a session that is the only one left of its partial
 // key is returned and stays; that counts as a use of it, as by Lookup.
 func (c *Cache[V]) TakeNewestKeepLast(partial string) (Key, V, bool) {
-	return c.takeNewest(partial, true)
+	n, _ := c.takeNewest(partial, true)
+	return shown(n)
 }
 
-func (c *Cache[V]) takeNewest(partial string, keepLast bool) (key Key, value V, ok bool) {
-	if c.index == nil {
-		if len(c.shards) == 0 {
-			return key, value, false
-		}
-		panic("fastcache: TakeNewest needs the index, which Config.NoIndex leaves out")
+// TakeNewestEntry is TakeNewest, or with keepLast TakeNewestKeepLast, that also tells the session's deadline. It reads the
+// wall clock.
+func (c *Cache[V]) TakeNewestEntry(partial string, keepLast bool) (Entry[V], bool) {
+	n, until := c.takeNewest(partial, keepLast)
+	if n == nil {
+		return Entry[V]{}, false
 	}
-	n, taken := c.pickNewest(partial, keepLast)
+	wall := time.Now()
+	return Entry[V]{keyOf(n), n.Item.value, wall.Add(time.Duration(until) - wall.Sub(c.birth))}, true
+}
+
+// shown returns the key and value of a node, and whether there is one.
+func shown[V any](n *node[V]) (key Key, value V, ok bool) {
 	if n == nil {
 		return key, value, false
-	}
-	if taken {
-		c.giveBack(c.removeNode(n, Taken))
 	}
 	return keyOf(n), n.Item.value, true
 }
 
-// pickNewest returns the newest session alive, killed and unlinked unless it stays. It
+// takeNewest returns the newest session alive and its deadline, removed unless it stays; nil if there is none.
+func (c *Cache[V]) takeNewest(partial string, keepLast bool) (n *node[V], until int64) {
+	if c.index == nil {
+		if len(c.shards) == 0 {
+			return nil, 0
+		}
+		panic("fastcache: TakeNewest needs the index, which Config.NoIndex leaves out")
+	}
+	p := c.pickNewest(partial, keepLast)
+	if p.taken {
+		c.giveBack(c.removeNode(p.node, Taken))
+	}
+	return p.node, p.until
+}
+
+// A pick is what pickNewest has found.
+type pick[V any] struct {
+	node  *node[V] // nil: none
+	until int64    // its deadline
+	taken bool     // it is killed and unlinked
+}
+
+// pickNewest finds the newest session alive, and kills and unlinks it unless it stays. It
 // works off sessions that are over in batches, and lets others have the group in between.
-func (c *Cache[V]) pickNewest(partial string, keepLast bool) (picked *node[V], taken bool) {
+func (c *Cache[V]) pickNewest(partial string, keepLast bool) (p pick[V]) {
 	digest := c.partialDigest(partial)
 	for {
 		h, ok := c.index.HoldExisting(digest, partial)
 		if !ok {
-			return nil, false
+			return p
 		}
 		budget := batchSessions
 		for ; budget > 0; budget-- {
 			n, done := unlinkOverLocked(&h, nil, c.now(), &budget)
-			if done && (n == nil || c.pickLocked(&h, n, keepLast, &budget, &taken)) {
+			if done && (n == nil || c.pickLocked(&h, n, keepLast, &budget, &p)) {
 				h.Release()
-				return n, taken
+				return p
 			}
 		}
 		h.Release()
@@ -86,7 +118,7 @@ func (c *Cache[V]) pickNewest(partial string, keepLast bool) (picked *node[V], t
 
 // pickLocked takes n, the newest, or leaves it if it is to stay, and reports whether either
 // was done.
-func (c *Cache[V]) pickLocked(h *index.Held[entry[V]], n *node[V], keepLast bool, budget *int, taken *bool) bool {
+func (c *Cache[V]) pickLocked(h *index.Held[entry[V]], n *node[V], keepLast bool, budget *int, p *pick[V]) bool {
 	now := c.now()
 	if keepLast {
 		elder, done := unlinkOverLocked(h, n, now, budget)
@@ -94,16 +126,22 @@ func (c *Cache[V]) pickLocked(h *index.Held[entry[V]], n *node[V], keepLast bool
 			return false
 		}
 		if elder == nil {
-			return c.use(n) // false: it went while we looked for another
+			until := n.Item.until.Load()
+			if !c.use(n) {
+				return false // it went while we looked for another
+			}
+			*p = pick[V]{node: n, until: until}
+			return true
 		}
 	}
 	// linearizes: TakeNewest takes effect at the kill. What was newer is gone for good, and
 	// no caller can link a newer one, or end the elder but by its deadline, while we hold the lock.
-	if !kill(n, Taken, now) {
+	until, killed := killAt(n, Taken, now)
+	if !killed {
 		return false
 	}
 	h.Unlink(n)
-	*taken = true
+	*p = pick[V]{n, until, true}
 	return true
 }
 

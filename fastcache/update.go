@@ -70,6 +70,9 @@ type update[V any] struct {
 
 	onProbation bool // see UpdateOnProbation
 	follows     bool // see demote.go
+	ifAbsent    bool // see LookupOrUpdate
+
+	found *node[V] // with ifAbsent: the session that there is
 
 	room        room     // held for fresh
 	victim      *node[V] // killed for the quota, in another shard: its room is for us
@@ -85,6 +88,7 @@ const (
 	stored                        // done
 	closed                        // the cache is closed
 	early                         // the clock is one by which the cache has not been made yet
+	present                       // nothing is stored, for update.found is there
 	again                         // the batch is used up, or the old version has gone: begin anew, and let others have the lock
 	victimWaits                   // update.victim must be removed from its shard
 	expiredWaits                  // sessions of other shards may have expired, and go first
@@ -93,7 +97,7 @@ const (
 )
 
 // endings are the errors of an Update whose last attempt came to such an outcome.
-var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock}
+var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock, present: nil}
 
 // Update stores a session under key for Config.TTL, in place of the one that the key had.
 // It becomes the newest of its partial key. The key is copied, the value is not.
@@ -103,7 +107,7 @@ var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock}
 //
 // Errors: ErrClosed, ErrKeyTooLong, ErrTooHeavy, ErrBadWeight, ErrForeignClock; then nothing has changed.
 func (c *Cache[V]) Update(key Key, value V) error {
-	return c.update(key, value, c.cfg.TTL, false)
+	return c.update(&update[V]{key: key, ttl: c.cfg.TTL}, value)
 }
 
 // UpdateTTL is Update with a life of its own for this session, which may be longer than
@@ -112,27 +116,28 @@ func (c *Cache[V]) UpdateTTL(key Key, value V, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return err
 	}
-	return c.update(key, value, ttl, false)
+	return c.update(&update[V]{key: key, ttl: ttl}, value)
 }
 
-func (c *Cache[V]) update(key Key, value V, ttl time.Duration, onProbation bool) error {
+// update stores a value for an update that says how.
+func (c *Cache[V]) update(u *update[V], value V) error {
 	if len(c.shards) == 0 {
 		return ErrNotMade
 	}
-	if err := checkLength(key); err != nil {
+	if err := checkLength(u.key); err != nil {
 		return err
 	}
-	u := update[V]{key: key, ttl: ttl, onProbation: onProbation, next: never}
 	if c.cfg.Weigh != nil {
-		u.weight = c.cfg.Weigh(key, value)
+		u.weight = c.cfg.Weigh(u.key, value)
 		if err := checkWeight(u.weight, c.maxWeight); err != nil {
 			return err
 		}
 	}
-	u.follows = !onProbation && c.takeDemote() // while this goroutine has not waited for anybody
-	u.digest = c.digest(key)
-	u.fresh = newNode(key, value, c.cfg.IdleTTL > 0)
-	return c.store(&u)
+	u.next = never
+	u.follows = !u.onProbation && c.takeDemote() // while this goroutine has not waited for anybody
+	u.digest = c.digest(u.key)
+	u.fresh = newNode(u.key, value, c.cfg.IdleTTL > 0)
+	return c.store(u)
 }
 
 // store tries until the session is stored: most often once, under one lock.
@@ -145,7 +150,7 @@ func (c *Cache[V]) store(u *update[V]) error {
 		out := s.storeLocked(u)
 		s.unlock()
 		switch out {
-		case stored, closed, early:
+		case stored, closed, early, present:
 			if out != stored {
 				u.room.probation.add(u.own())
 			}
@@ -195,6 +200,13 @@ func (s *shard[V]) storeLocked(u *update[V]) outcome {
 	}
 	c.setDeadline(u.fresh, u.now, u.ttl)
 	old := find(s.table.Load(), uint32(u.digest), u.key)
+	if old != nil && u.ifAbsent {
+		if c.use(old) {
+			u.found = old
+			return present
+		}
+		u.now = c.now() // by which it is over
+	}
 	if old != nil && settle(old, u.now) {
 		u.room.add(s.removeOverLocked(old, u.now))
 		old = nil

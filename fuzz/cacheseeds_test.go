@@ -47,6 +47,14 @@ func probe(partial, id uint8) model.Op {
 	return model.Op{Kind: model.UpdateOnProbation, Partial: partial, ID: id, Time: ttlSecond}
 }
 
+func orPut(partial, id, ttl uint8) model.Op {
+	return model.Op{Kind: model.LookupOrUpdate, Partial: partial, ID: id, Time: ttl}
+}
+
+func touch(partial, id, ttl uint8) model.Op {
+	return model.Op{Kind: model.Touch, Partial: partial, ID: id, Time: ttl}
+}
+
 func on(kind model.Kind, partial, id uint8) model.Op {
 	return model.Op{Kind: kind, Partial: partial, ID: id}
 }
@@ -142,6 +150,17 @@ var scenarios = map[string][]model.Op{
 		on(model.Clear, 0, 0), on(model.All, 0, 0), on(model.Demote, 1, 1), on(model.Select, 1, 0),
 		step(stepHour), on(model.Close, 0, 0),
 	},
+	"one is first": {
+		orPut(1, 1, ttlSecond), orPut(1, 1, ttlSecond), orPut(1, 2, 0), on(model.Take, 1, 1), orPut(1, 1, ttlTick), race(stepToDeadline),
+		orPut(1, 1, ttlTick), step(stepPast), orPut(1, 1, ttlForever), on(model.DeletePartial, 1, 0), orPut(1, 1, ttlSecond),
+		on(model.Select, 1, 0), orPut(7, 1, ttlSecond), on(model.Fill, 1, 0), orPut(1, 20, ttlSecond), orPut(1, 200, ttlSecond),
+	},
+	"touched": {
+		putTTL(1, 1, ttlSecond), touch(1, 1, ttlTick), step(stepBefore), on(model.Lookup, 1, 1), step(stepToDeadline),
+		on(model.Lookup, 1, 1), putTTL(1, 1, ttlTick), touch(1, 1, ttlDecades), on(model.SelectEntries, 1, 0), step(stepDay),
+		on(model.Lookup, 1, 1), touch(1, 1, 0), touch(1, 1, ttlForever), on(model.Peek, 1, 1), step(stepDecades), touch(1, 1, ttlTick),
+		race(stepToDeadline), touch(1, 1, ttlSecond), on(model.Lookup, 1, 1), put(1, 2), on(model.TakeNewest, 1, 0), touch(1, 2, ttlSecond),
+	},
 	"revoke, come back": {
 		put(1, 1), put(1, 2), on(model.DeletePartial, 1, 0), put(1, 1), on(model.Lookup, 1, 1),
 		on(model.Lookup, 1, 2), on(model.Select, 1, 0), on(model.DeletePartial, 1, 0),
@@ -154,7 +173,7 @@ func everyKind() []model.Op {
 	for kind := range model.Close {
 		ops = append(ops, on(kind, 1, 1), put(1, 1))
 	}
-	ops = append(ops, probe(1, 1), put(1, 1))
+	ops = append(ops, probe(1, 1), put(1, 1), orPut(1, 1, ttlSecond), touch(1, 1, ttlTick), on(model.SelectEntries, 1, 0))
 	return append(ops, on(model.Close, 0, 0))
 }
 
@@ -184,7 +203,7 @@ func TestScenariosUseEveryKind(t *testing.T) {
 			seen[op.Kind] = true
 		}
 	}
-	for kind := range model.UpdateOnProbation + 1 {
+	for kind := range model.SelectEntries + 1 {
 		if !seen[kind] {
 			t.Errorf("no scenario has %v", kind)
 		}

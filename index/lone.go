@@ -238,11 +238,7 @@ type Walk[T any] struct {
 // Walk begins a walk. Call End when it is over.
 func (x *Index[T]) Walk(digest uint64, partial string) (w Walk[T]) {
 	if l, _ := x.mapOf(digest).find(digest, partial); l != nil {
-		if w.group = l.group.Load(); w.group == nil {
-			w.lone = l.node()
-		} else {
-			w.group.Enter()
-		}
+		w = l.begin()
 	}
 	return w
 }
@@ -270,25 +266,35 @@ func (w Walk[T]) End() {
 	}
 }
 
-// Heads yields the newest node of every partial key. It takes no lock and is weakly consistent: a partial key that has
-// nodes throughout is met once, others perhaps.
-func (x *Index[T]) Heads() iter.Seq[*Node[T]] {
-	return func(yield func(*Node[T]) bool) {
+// Walks begins a walk of every partial key in turn, yields it and ends it. It takes no lock and is weakly consistent: a partial
+// key that has nodes throughout is met once, others perhaps.
+func (x *Index[T]) Walks() iter.Seq[Walk[T]] {
+	return func(yield func(Walk[T]) bool) {
 		for i := range x.maps {
 			for l := range x.maps[i].table.Load().All() {
-				g := l.group.Load()
-				var n *Node[T]
-				if g != nil {
-					n = g.Newest()
-				} else {
-					n = l.node()
-				}
-				if n != nil && !yield(n) {
+				if !l.walk(yield) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// walk yields a walk of a partial key.
+func (l *link[T]) walk(yield func(Walk[T]) bool) bool {
+	w := l.begin()
+	defer w.End()
+	return yield(w)
+}
+
+// begin begins a walk.
+func (l *link[T]) begin() (w Walk[T]) {
+	if w.group = l.group.Load(); w.group == nil {
+		w.lone = l.node()
+	} else {
+		w.group.Enter()
+	}
+	return w
 }
 
 // Prefetch loads memory that Unlink of a node will need, and drops it.

@@ -28,7 +28,7 @@ func newLoneScene(r *orders.Run) *loneScene {
 	}), r}
 	r.AtRest(func() error {
 		heads := 0
-		for range s.Heads() {
+		for range s.Walks() {
 			heads++
 		}
 		if n := s.Len(); n != heads {

@@ -191,6 +191,19 @@ func (s *Subject) UpdateOnProbation(k model.Key, v uint64, ttl time.Duration) er
 	return modelError(s.Cache.UpdateOnProbation(s.key(k), v, ttl))
 }
 
+func (s *Subject) LookupOrUpdate(k model.Key, v uint64, ttl time.Duration) (uint64, bool, error) {
+	actual, found, err := s.Cache.LookupOrUpdate(s.key(k), v, ttl)
+	switch {
+	case found:
+		s.hits++
+	case !errors.Is(err, fastcache.ErrBadTTL):
+		s.misses++
+	}
+	return actual, found, modelError(err)
+}
+
+func (s *Subject) Touch(k model.Key, ttl time.Duration) bool { return s.Cache.Touch(s.key(k), ttl) }
+
 func (s *Subject) Delete(k model.Key) bool         { return s.Cache.Delete(s.key(k)) }
 func (s *Subject) Take(k model.Key) (uint64, bool) { return s.Cache.Take(s.key(k)) }
 func (s *Subject) Demote(k model.Key) bool         { return s.Cache.Demote(s.key(k)) }
@@ -225,6 +238,20 @@ func (s *Subject) SelectSession(partial string) iter.Seq2[model.Key, uint64] {
 				return
 			}
 		}
+	}
+}
+
+func (s *Subject) SelectEntries(partial string) iter.Seq[model.Entry] {
+	return func(yield func(model.Entry) bool) {
+		if s.scan {
+			for _, e := range s.newestFirst(partial) {
+				if !yield(e) {
+					return
+				}
+			}
+			return
+		}
+		s.Cache.SelectEntries(s.keys.OfPart(partial))(func(e fastcache.Entry[uint64]) bool { return yield(s.entry(e)) })
 	}
 }
 

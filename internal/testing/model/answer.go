@@ -130,7 +130,7 @@ func (op Op) stores() bool {
 // keepsSize reports whether the operation leaves the size of a full cache alone.
 func (op Op) keepsSize() bool {
 	switch op.Kind {
-	case Lookup, Peek, Update, UpdateTTL, UpdateOnProbation, Select, Demote, All, Entries, Foldl, Size:
+	case Lookup, Peek, Update, UpdateTTL, UpdateOnProbation, LookupOrUpdate, Touch, Select, SelectEntries, Demote, All, Entries, Foldl, Size:
 		return true
 	}
 	return false
@@ -168,12 +168,15 @@ func yielded(a Answer) (out []Entry) {
 
 func equalAny(a, b []any) bool {
 	return slices.EqualFunc(a, b, func(a, b any) bool {
-		x, ok := a.([]pair)
-		y, also := b.([]pair)
-		if ok && also {
-			return slices.Equal(x, y)
+		switch x := a.(type) {
+		case []pair:
+			y, ok := b.([]pair)
+			return ok && slices.Equal(x, y)
+		case []Entry:
+			y, ok := b.([]Entry)
+			return ok && slices.Equal(x, y)
 		}
-		return ok == also && a == b
+		return a == b
 	})
 }
 

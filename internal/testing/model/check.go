@@ -125,11 +125,11 @@ func (r *runner) saw(answers ...any) {
 // apply runs one operation and has the reference judge its answer.
 func (r *runner) apply(op Op) error {
 	switch op.Kind {
-	case Lookup, Peek, Delete, Take, Demote:
+	case Lookup, Peek, Delete, Take, Demote, Touch:
 		return r.byKey(op)
-	case Update, UpdateTTL, UpdateOnProbation:
+	case Update, UpdateTTL, UpdateOnProbation, LookupOrUpdate:
 		return r.store(op)
-	case Select, Drain, TakeNewest, TakeNewestKeepLast, DeletePartial:
+	case Select, SelectEntries, Drain, TakeNewest, TakeNewestKeepLast, DeletePartial:
 		return r.byPartial(op)
 	case All, Entries, Foldl:
 		return r.iterate(op)
@@ -166,6 +166,10 @@ func (r *runner) byKey(op Op) error {
 		v, ok := s.Take(key)
 		r.saw(v, ok)
 		return r.ref.remove(key, v, ok, Taken)
+	case Touch:
+		ok := s.Touch(key, op.TTL())
+		r.saw(ok)
+		return r.ref.touch(key, op.TTL(), ok)
 	default:
 		ok := s.Demote(key)
 		r.saw(ok)
@@ -179,6 +183,10 @@ func (r *runner) store(op Op) error {
 	key, value, ttl := op.Key(), r.serial<<4|uint64(op.Value%16), r.ref.cfg.TTL
 	var err error
 	switch op.Kind {
+	case LookupOrUpdate:
+		actual, found, err := r.subject.LookupOrUpdate(key, value, op.TTL())
+		r.saw(fmt.Sprintf("%#x", actual), found, err)
+		return r.ref.lookupOrUpdate(&session{key: key, value: value}, op.TTL(), actual, found, err)
 	case UpdateTTL:
 		ttl = op.TTL()
 		err = r.subject.UpdateTTL(key, value, ttl)
@@ -199,6 +207,15 @@ func (r *runner) byPartial(op Op) error {
 		got := collect(s.SelectSession(partial), int(op.Value))
 		r.saw(got)
 		return r.ref.selected(partial, got, int(op.Value))
+	case SelectEntries:
+		var got []Entry
+		for e := range s.SelectEntries(partial) {
+			if got = append(got, e); len(got) == int(op.Value) {
+				break
+			}
+		}
+		r.saw(got)
+		return r.ref.selectedEntries(partial, got, int(op.Value))
 	case Drain:
 		return r.drain(partial)
 	case DeletePartial:

@@ -66,6 +66,8 @@ func TestCheckRejectsEveryFault(t *testing.T) {
 		{"loses an update", ""},
 		{"update keeps the place", ""},
 		{"update keeps the deadline", ""},
+		{"stores what is present", ""},
+		{"a life is never cut", ""},
 		{"oldest first", ""},
 		{"delete leaves it", ""},
 		{"take leaves it", ""},

@@ -96,13 +96,29 @@ func (r *Reference) selected(partial string, got []pair, stop int) error {
 
 // entries is set with the deadlines compared too.
 func (r *Reference) entries(got []Entry, stop int) error {
-	pairs := make([]pair, len(got))
-	for i, e := range got {
-		pairs[i] = pair{e.Key, e.Value}
-	}
-	if err := r.set(r.everything(), pairs, stop); err != nil {
+	if err := r.set(r.everything(), pairsOf(got), stop); err != nil {
 		return err
 	}
+	return r.deadlines(got)
+}
+
+// selectedEntries is selected with the deadlines compared too.
+func (r *Reference) selectedEntries(partial string, got []Entry, stop int) error {
+	if err := r.selected(partial, pairsOf(got), stop); err != nil {
+		return err
+	}
+	return r.deadlines(got)
+}
+
+func pairsOf(entries []Entry) []pair {
+	pairs := make([]pair, len(entries))
+	for i, e := range entries {
+		pairs[i] = pair{e.Key, e.Value}
+	}
+	return pairs
+}
+
+func (r *Reference) deadlines(got []Entry) error {
 	for _, e := range got {
 		if err := r.expires(r.current[e.Key], e.Expires); err != nil {
 			return err

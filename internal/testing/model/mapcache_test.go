@@ -84,6 +84,41 @@ func (c *mapCache) UpdateOnProbation(key Key, v uint64, ttl time.Duration) error
 	return c.update(key, v, ttl, true)
 }
 
+func (c *mapCache) LookupOrUpdate(key Key, v uint64, ttl time.Duration) (uint64, bool, error) {
+	if ttl <= 0 {
+		return 0, false, ErrBadTTL
+	}
+	if actual, ok := c.Lookup(key); ok && c.fault != "stores what is present" {
+		return actual, true, nil
+	}
+	if err := c.update(key, v, ttl, false); err != nil {
+		return 0, false, err
+	}
+	return v, false, nil
+}
+
+func (c *mapCache) Touch(key Key, ttl time.Duration) bool {
+	it := c.find(key)
+	if it == nil || ttl <= 0 {
+		return false
+	}
+	if ends := after(c.now, ttl); c.fault != "a life is never cut" || ends > it.ends {
+		it.ends = ends
+	}
+	it.idle = after(c.now, cmp.Or(c.cfg.IdleTTL, 1<<62))
+	return true
+}
+
+func (c *mapCache) SelectEntries(partial string) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for k := range c.SelectSession(partial) {
+			if e, ok := c.Peek(k); ok && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
 func (c *mapCache) update(key Key, v uint64, ttl time.Duration, unproven bool) error {
 	switch {
 	case c.closed:

@@ -33,13 +33,16 @@ const (
 	Advance
 	Fill
 	Close
-	UpdateOnProbation // last, or the corpora would mean something else
+	UpdateOnProbation
+	LookupOrUpdate
+	Touch
+	SelectEntries // a new kind comes last, or the corpora would mean something else
 	kinds
 )
 
 var kindNames = [kinds]string{"Lookup", "Peek", "Update", "UpdateTTL", "Delete", "Take", "Select", "Drain",
 	"TakeNewest", "TakeNewestKeepLast", "DeletePartial", "Demote", "All", "Entries", "Foldl", "Size",
-	"Clear", "Advance", "Fill", "Close", "UpdateOnProbation"}
+	"Clear", "Advance", "Fill", "Close", "UpdateOnProbation", "LookupOrUpdate", "Touch", "SelectEntries"}
 
 func (k Kind) String() string {
 	if k < kinds {
@@ -53,11 +56,12 @@ func (k Kind) String() string {
 var kindOf = [64]Kind{
 	Lookup, Peek, Update, UpdateTTL, Delete, Take, Select, Drain, TakeNewest, TakeNewestKeepLast,
 	DeletePartial, Demote, All, Entries, Foldl, Size, Clear, Advance, Fill, Close, UpdateOnProbation,
-	21: UpdateOnProbation, 22: UpdateOnProbation, 23: Update, 24: Update, 25: Update, 26: Update, 27: Update,
+	21: LookupOrUpdate, 22: Touch, 23: SelectEntries, 24: Update, 25: Update, 26: Update, 27: Update,
 	28: Update, 29: Update, 30: Update, 31: Update, 32: UpdateTTL, 33: UpdateTTL, 34: UpdateTTL,
 	35: UpdateTTL, 36: UpdateTTL, 37: UpdateTTL, 38: Advance, 39: Advance, 40: Advance, 41: Advance,
 	42: Advance, 43: Advance, 44: Demote, 45: Delete, 46: Take, 47: Select, 48: TakeNewest,
-	49: TakeNewestKeepLast, 50: Select, // the rest are Lookups
+	49: TakeNewestKeepLast, 50: Select, 51: UpdateOnProbation, 52: UpdateOnProbation, 53: LookupOrUpdate, 54: LookupOrUpdate,
+	55: Touch, 56: Touch, // the rest are Lookups
 }
 
 // An Op is one operation. All fields are small numbers, so that an Op is four bytes and a
@@ -67,7 +71,7 @@ type Op struct {
 	Partial uint8 // 0..15: see Op.Key
 	ID      uint8 // see Op.Key
 	Value   uint8 // 0..15. Updates: the class of weight. Iterations: stop after that many, 0 never. Advance: see Racing, OnTick
-	Time    uint8 // 0..15. UpdateTTL and UpdateOnProbation: index of the TTL. Advance: index of the step
+	Time    uint8 // 0..15. UpdateTTL and all that takes a TTL: its index. Advance: index of the step
 }
 
 // opBytes is the length of an encoded Op.
@@ -125,7 +129,7 @@ const days = 24 * time.Hour
 var ttls = [16]time.Duration{0, -1, math.MinInt64, 1, time.Millisecond, Tick - 1, Tick, Tick + 1, time.Second, 70 * time.Second,
 	time.Hour, 24 * time.Hour, 30 * days, 400 * days, 40 * 365 * days, math.MaxInt64}
 
-// TTL returns the life that an UpdateTTL or UpdateOnProbation gives; the first three are illegal.
+// TTL returns the life that an UpdateTTL, UpdateOnProbation, LookupOrUpdate or Touch gives; the first three are illegal.
 func (op Op) TTL() time.Duration { return ttls[op.Time%16] }
 
 // The steps of Advance that depend on what the reference holds.
@@ -161,10 +165,12 @@ func (op Op) String() string {
 		return fmt.Sprintf("%v%v", op.Kind, op.Key())
 	case Update, Fill:
 		return fmt.Sprintf("%v%v weight %d", op.Kind, op.Key(), weights[op.Value%16])
-	case UpdateTTL, UpdateOnProbation:
+	case UpdateTTL, UpdateOnProbation, LookupOrUpdate:
 		return fmt.Sprintf("%v%v weight %d ttl %v", op.Kind, op.Key(), weights[op.Value%16], op.TTL())
-	case Select:
-		return fmt.Sprintf("Select %s, stop after %d", short(op.PartialKey()), op.Value)
+	case Touch:
+		return fmt.Sprintf("%v%v ttl %v", op.Kind, op.Key(), op.TTL())
+	case Select, SelectEntries:
+		return fmt.Sprintf("%v %s, stop after %d", op.Kind, short(op.PartialKey()), op.Value)
 	case Drain, TakeNewest, TakeNewestKeepLast, DeletePartial:
 		return fmt.Sprintf("%v %s", op.Kind, short(op.PartialKey()))
 	case All, Entries:

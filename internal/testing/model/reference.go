@@ -257,6 +257,49 @@ func (r *Reference) update(s *session, ttl time.Duration, got error) error {
 	return nil
 }
 
+// lookupOrUpdate judges an answer about a key, and stores the session if none was found.
+func (r *Reference) lookupOrUpdate(s *session, ttl time.Duration, actual uint64, found bool, got error) error {
+	if ttl <= 0 {
+		if found {
+			return fmt.Errorf("found, with a TTL of %v; want %v", ttl, ErrBadTTL)
+		}
+		return r.update(s, ttl, got)
+	}
+	old, err := r.valued(s.key, actual, found)
+	switch {
+	case err != nil:
+		return err
+	case found && got != nil:
+		return fmt.Errorf("found, and error %v", got)
+	case found:
+		r.use(old)
+		return nil
+	case got == nil && actual != s.value:
+		return fmt.Errorf("stored %#x; want %#x", actual, s.value)
+	}
+	return r.update(s, ttl, got)
+}
+
+// touch judges whether a Touch found a session, and moves its deadline.
+func (r *Reference) touch(key Key, ttl time.Duration, ok bool) error {
+	if ttl <= 0 {
+		if ok {
+			return fmt.Errorf("true for a TTL of %v; want false", ttl)
+		}
+		return nil
+	}
+	s, err := r.one(key, ok)
+	if s != nil {
+		s.ends = after(r.now, ttl)
+		s.early, s.late = s.ends, s.ends
+		if r.cfg.IdleTTL > 0 {
+			s.late = min(s.ends, after(r.now, r.cfg.IdleTTL))
+			s.early = s.late
+		}
+	}
+	return err
+}
+
 func (r *Reference) store(s *session) {
 	if old := r.current[s.key]; old != nil {
 		r.leave(old, Replaced, true)

@@ -99,9 +99,12 @@ type Subject interface {
 	Update(Key, uint64) error
 	UpdateTTL(Key, uint64, time.Duration) error
 	UpdateOnProbation(Key, uint64, time.Duration) error
+	LookupOrUpdate(Key, uint64, time.Duration) (uint64, bool, error)
+	Touch(Key, time.Duration) bool
 	Delete(Key) bool
 	Take(Key) (uint64, bool)
 	SelectSession(partial string) iter.Seq2[Key, uint64]
+	SelectEntries(partial string) iter.Seq[Entry]
 	TakeNewest(partial string) (Key, uint64, bool)
 	TakeNewestKeepLast(partial string) (Key, uint64, bool)
 	DeletePartial(partial string) int
