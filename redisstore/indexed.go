@@ -34,25 +34,24 @@ func (s *Store) SelectSession(ctx context.Context, partial string, limit int) ([
 		if err != nil {
 			return nil, err
 		}
-		page, next, err := entries(partial, answer)
+		page, next, err := entries(partial, want, answer)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page...)
-		if next == "" || len(all) == limit {
+		if all = append(all, page...); next == "" || limit > 0 && len(all) >= limit {
 			return all, nil
 		}
-		if next == from || limit > 0 && len(all) > limit {
-			return nil, ErrProtocol
+		if next == from {
+			return nil, ErrProtocol // it would go on for ever
 		}
 		from = next
 	}
 }
 
-// entries returns what the answer of selectScript has.
-func entries(partial string, answer rueidis.RedisMessage) (page []session.Entry, next string, err error) {
+// entries returns what the answer of selectScript has, which is at most so many.
+func entries(partial string, most int, answer rueidis.RedisMessage) (page []session.Entry, next string, err error) {
 	parts, err := answer.ToArray()
-	if err != nil || len(parts)%3 != 1 {
+	if err != nil || len(parts)%3 != 1 || len(parts) > 1+3*most {
 		return nil, "", ErrProtocol
 	}
 	if next, err = parts[0].ToString(); err != nil {
