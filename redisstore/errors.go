@@ -62,26 +62,34 @@ var codes = map[string]error{
 
 // errOfServer returns our error for a server's, by its code alone.
 func errOfServer(text string) error {
-	code, rest, _ := strings.Cut(text, " ")
+	text = strings.TrimPrefix(text, "ERR ") // the client library has cut it off already
+	code, _, _ := strings.Cut(text, " ")
 	if err, ok := codes[code]; ok {
 		return fmt.Errorf("%w (%s)", err, code)
 	}
-	if code != "ERR" {
-		return ErrServer // the word may be anything
+	for _, p := range phrases {
+		if strings.Contains(text, p.has) {
+			return p.err
+		}
 	}
-	switch {
-	case strings.HasPrefix(rest, "unknown command"), strings.HasPrefix(rest, "unknown subcommand"):
-		return ErrUnsupported
-	case strings.HasPrefix(rest, "invalid password"):
-		return ErrDenied
-	case strings.Contains(rest, "non local key"): // in a script, while the slot moves
-		return ErrNotServing
-	case strings.Contains(rest, "Unknown Redis command called from script"), strings.Contains(rest, "Unknown command called from"):
-		return ErrUnsupported
-	case strings.HasPrefix(rest, "Error running script"):
-		return errOfScript(rest)
+	if strings.HasPrefix(text, "Error running script") {
+		return errOfScript(text)
 	}
-	return fmt.Errorf("%w (ERR)", ErrServer)
+	return ErrServer // the first word may be anything
+}
+
+// phrases are in errors without a code of their own.
+var phrases = []struct {
+	has string
+	err error
+}{
+	{"nknown command", ErrUnsupported}, // of Redis; in a script with a capital
+	{"nknown subcommand", ErrUnsupported},
+	{"nknown Redis command", ErrUnsupported},
+	{"non local key", ErrNotServing}, // in a script, while the slot moves
+	{"executing the script can't", ErrDenied},
+	{"invalid password", ErrDenied},
+	{"invalid username-password", ErrDenied},
 }
 
 // errOfScript looks for the code where Redis before 7 has it: behind the place in the script.

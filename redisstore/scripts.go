@@ -16,7 +16,8 @@ import (
 type script struct{ sha, text string }
 
 // Each script first does what may be refused: a key of another type or a full server ends it before it
-// has changed anything.
+// has changed anything. A full server refuses only the first write of a script, and only one that takes
+// memory.
 //
 // sweep bounds the ids in an index whose sessions have expired: each Update looks at sweep places of it, the
 // next ones in turn. In a steady state one session expires per Update, so of n living ones at most n/3 more are
@@ -31,16 +32,17 @@ const (
 )
 
 // KEYS: session, index. ARGV: id, session, TTL in ms, head. An index outlives its sessions by a second: before
-// Redis 7 a script's clock runs.
-var updateScript = script{"2a05625e3832b2bcd3f1fe7dfbcfd68a061c1704", `
+// Redis 7 a script's clock runs. A user without the right to PEXPIRE fails there, before ZADD makes an index that
+// nothing ends.
+var updateScript = script{"fd0baa35a8f184dc3d7009217a10d642d022ab09", `
 local top = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
 local seq = top and top + 1 or 1
 local ttl = tonumber(ARGV[3])
 local left = redis.call('PTTL', KEYS[2])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ttl)
 if left < ttl + 1000 then redis.call('PEXPIRE', KEYS[2], ttl + 1000) end
 redis.call('ZADD', KEYS[2], seq, ARGV[1])
 if left < 0 then redis.call('PEXPIRE', KEYS[2], ttl + 1000) end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ttl)
 local n = redis.call('ZCARD', KEYS[2])
 if n > 8 then
   local from = seq * 4 % n
