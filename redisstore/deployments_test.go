@@ -8,20 +8,38 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
 )
 
-// admin returns a client that asks one server what the Store does not.
+// admins are clients that ask servers what the Store does not, by address.
+var admins sync.Map
+
 func admin(addr string) (rueidis.Client, error) {
-	return rueidis.NewClient(rueidis.ClientOption{
-		InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true, AlwaysRESP2: true,
+	if c, ok := admins.Load(addr); ok {
+		return c.(rueidis.Client), nil
+	}
+	c, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true, DisableRetry: true, AlwaysRESP2: true,
+		ReadBufferEachConn: 32 << 10, WriteBufferEachConn: 32 << 10,
 		DialCtxFn: func(ctx context.Context, addr string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
 			return d.DialContext(ctx, network(addr), addr)
 		},
 	})
+	if err != nil {
+		if c != nil {
+			c.Close()
+		}
+		return nil, err
+	}
+	if other, loaded := admins.LoadOrStore(addr, c); loaded {
+		c.Close()
+		return other.(rueidis.Client), nil
+	}
+	return c, nil
 }
 
 // ask sends a command to a server and returns the answer as text.
@@ -30,7 +48,6 @@ func ask(addr string, command ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer c.Close()
 	msg, err := c.Do(context.Background(), c.B().Arbitrary(command...).Build()).ToMessage()
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -146,7 +147,12 @@ func TestARefusedUpdateLeavesNoKeyWithoutATTL(t *testing.T) {
 func TestALongScriptIsNotServing(t *testing.T) {
 	srv := kinds[0].start(t, socket(t), "--busy-reply-threshold", "1")
 	s := open(t, Config{Addrs: []string{srv.addr}})
-	go func() { _, _ = ask(srv.addr, "EVAL", "while true do end", "0") }() // until it is killed
+	c, err := net.Dial("unix", srv.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "EVAL \"while true do end\" 0\r\n") // until it is killed
 	busy := func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
