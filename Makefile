@@ -1,6 +1,6 @@
 # Every stage runs in each of these directories; nested modules are added here. Each is tested as its
 # go.mod has it, whatever workspace there is.
-MODULES := . interop
+MODULES := . interop redisstore
 
 # The harness of the comparisons, whose many peers would make every stage slow: its code is checked
 # and its tests run, without the race detector and for this platform only.
@@ -22,7 +22,7 @@ MUTANTS  ?= .
 BLIND    ?= timerwheel internal/buckets index fastcache
 SOAK     ?= 30m
 LIN_HISTORIES ?= 20000
-SKIP     ?= # parts of interop to leave out: curl nginx openssl otp
+SKIP     ?= # parts to leave out: curl nginx openssl otp redis valkey
 export SKIP
 
 SHELL := bash

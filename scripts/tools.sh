@@ -5,7 +5,7 @@
 set -euo pipefail
 for=${1:-test}
 
-parts='curl nginx openssl otp'
+parts='curl nginx openssl otp redis valkey'
 read -ra skip <<<"$(tr ',\n\t' '   ' <<<"${SKIP:-}")"
 for part in "${skip[@]}"; do
 	case " $parts " in
@@ -38,6 +38,16 @@ need() {
 	fi
 }
 
+# offered is need where Debian's package is known to apt-get, which it is from Debian 13 on and in the backports of 12. Its
+# tests skip where it is not.
+offered() {
+	if [ "$(id -u)" = 0 ] && apt-cache policy "$2" 2>/dev/null | grep -q 'Candidate: [0-9]' || "${@:4}" >/dev/null 2>&1; then
+		need "$@"
+		return
+	fi
+	case " ${skip[*]} " in *" ${1%%:*} "*) ;; *) echo "without  ${1#*:}: its tests skip (Debian: $2)" ;; esac
+}
+
 # gcc alone is not enough for cgo: Debian's gcc does without the C library's headers.
 compiles_c() { echo '#include <stdlib.h>' | gcc -E -; }
 
@@ -59,7 +69,8 @@ check() {
 		need 'escript, for the session store of Erlang/OTP' erlang-base erlang-ssl -- erl -noshell -eval '{module, _} = code:load_file(ssl_client_session_cache_db), halt().'
 		need valgrind valgrind -- command -v valgrind
 	fi
-	# Servers that later parts test against go here: need redis-server redis-server -- command -v redis-server
+	need 'redis:redis-server, for redisstore' redis-server -- command -v redis-server
+	offered 'valkey:valkey-server, for redisstore' valkey-server -- command -v valkey-server
 }
 
 # announce says what apt-get is about to install, and how much that is.
