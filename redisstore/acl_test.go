@@ -70,7 +70,7 @@ func TestEveryDocumentedRightIsNeeded(t *testing.T) {
 				mustAsk(t, cfg.Addrs[0], "ACL", "SETUSER", c.user, "-"+right[1:])
 				if right == "+ping" {
 					s := openUnready(t, cfg)
-					if eventually(func() bool { _, _, err, _ := s.keeper.state(); return errors.Is(err, ErrDenied) }) != nil {
+					if eventually(func() bool { _, _, _, err := s.keeper.state(); return errors.Is(err, ErrDenied) }) != nil {
 						t.Error("the keeper is never denied its ping")
 					}
 					return

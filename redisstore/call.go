@@ -58,6 +58,9 @@ func (s *Store) call(ctx context.Context, do func(rueidis.Client) rueidis.RedisR
 		msg rueidis.RedisMessage
 		err error
 	}
+	if err := s.usable(ctx); err != nil { // again for each page
+		return rueidis.RedisMessage{}, err
+	}
 	client := s.client.Load()
 	if client == nil || !s.up.Load() {
 		s.counts.failures.Add(1)

@@ -80,8 +80,13 @@ func entry(partial string, parts []rueidis.RedisMessage, now time.Time) (session
 	return session.Entry{
 		Key:     session.Key{Partial: partial, ID: id},
 		Session: b,
-		Expires: now.Add(time.Duration(min(max(left, 0), session.MaxTTL.Milliseconds())) * time.Millisecond),
+		Expires: now.Add(life(left)),
 	}, nil
+}
+
+// life returns what is left of a session by the server's word, which may be anything.
+func life(ms int64) time.Duration {
+	return time.Duration(min(max(ms, 0), session.MaxTTL.Milliseconds())) * time.Millisecond
 }
 
 // TakeNewest returns the newest session of a partial key and removes it, or keeps it as the last. A TakeNewest whose

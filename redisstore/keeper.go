@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -56,10 +57,10 @@ func (k *keeper) met(nodes, alive int, last error) {
 }
 
 // state returns what met has noted, and what is closed at the next.
-func (k *keeper) state() (nodes, alive int, last error, next <-chan struct{}) {
+func (k *keeper) state() (nodes, alive int, next <-chan struct{}, last error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.mu.nodes, k.mu.alive, k.mu.last, k.mu.round
+	return k.mu.nodes, k.mu.alive, k.mu.round, k.mu.last
 }
 
 // keep makes rounds until Close.
@@ -157,7 +158,7 @@ var errTimeout = fmt.Errorf("%w: no answer in time", ErrUnavailable)
 // error wraps that of ctx and says what is wrong. A program that can do without sessions need not call it.
 func (s *Store) Ready(ctx context.Context) error {
 	for {
-		_, alive, last, next := s.keeper.state()
+		_, alive, next, last := s.keeper.state()
 		switch {
 		case s.closed.Load():
 			return session.ErrClosed
@@ -216,11 +217,12 @@ func (s *Store) options() rueidis.ClientOption {
 		ForceSingleClient:   s.cfg.Mode == Standalone,
 	}
 	o.Dialer.Timeout = s.cfg.Timeout
-	o.Dialer.KeepAlive = time.Second
+	o.Dialer.KeepAlive = -1 // the keeper's ping does that
 	o.ClusterOption.MaxMovedRedirections = 3
 	if s.cfg.Mode == Sentinel {
 		o.Sentinel = rueidis.SentinelOption{
-			MasterSet: s.cfg.Primary, Dialer: o.Dialer, TLSConfig: s.cfg.TLS,
+			MasterSet: s.cfg.Primary, TLSConfig: s.cfg.TLS,
+			Dialer:   net.Dialer{Timeout: s.cfg.Timeout, KeepAlive: time.Second}, // the library pings sentinels itself
 			Username: s.cfg.SentinelUsername, Password: s.cfg.SentinelPassword,
 			TopologyRefreshInterval: time.Second,
 		}

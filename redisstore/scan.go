@@ -68,7 +68,7 @@ func (s *Store) pages(ctx context.Context) iter.Seq2[[]string, error] {
 			yield(nil, err)
 			return
 		}
-		met := seen{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, all: map[[2]uint64]struct{}{}}
+		met := newSeen()
 		for _, node := range nodes {
 			for cursor, more := uint64(0), true; more; more = cursor != 0 {
 				var page []string
@@ -88,6 +88,10 @@ func (s *Store) pages(ctx context.Context) iter.Seq2[[]string, error] {
 type seen struct {
 	seeds [2]maphash.Seed
 	all   map[[2]uint64]struct{}
+}
+
+func newSeen() seen {
+	return seen{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, all: map[[2]uint64]struct{}{}}
 }
 
 // fresh returns those of a page that were not met before.
@@ -132,9 +136,6 @@ func (s *Store) primaries(ctx context.Context) (nodes []rueidis.Client, err erro
 
 // scan returns the keys of sessions among the next keys of a node.
 func (s *Store) scan(ctx context.Context, node rueidis.Client, cursor uint64) ([]string, uint64, error) {
-	if err := s.usable(ctx); err != nil {
-		return nil, 0, err
-	}
 	answer, err := s.call(ctx, func(rueidis.Client) rueidis.RedisResult {
 		return node.Do(calling, node.B().Scan().Cursor(cursor).Match(s.cfg.Prefix+sessionKind+"*").Count(scanPage).Build())
 	})
@@ -156,9 +157,6 @@ func (s *Store) scan(ctx context.Context, node rueidis.Client, cursor uint64) ([
 
 // fetch returns the sessions that are still there of a page of keys.
 func (s *Store) fetch(ctx context.Context, page []string) (entries []session.Entry, err error) {
-	if err := s.usable(ctx); err != nil {
-		return nil, err
-	}
 	var answers []rueidis.RedisResult // written before the call ends
 	_, err = s.call(ctx, func(c rueidis.Client) rueidis.RedisResult {
 		all := make(rueidis.Commands, 0, 2*len(page))
@@ -204,5 +202,5 @@ func scanned(key session.Key, answers []rueidis.RedisResult, now time.Time) (ses
 	case left < 0:
 		return session.Entry{}, session.ErrNotFound
 	}
-	return session.Entry{Key: key, Session: b, Expires: now.Add(time.Duration(left) * time.Millisecond)}, nil
+	return session.Entry{Key: key, Session: b, Expires: now.Add(life(left))}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1" // what servers name scripts by
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,34 @@ func TestNoKeyIsWithoutATTL(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestNothingStaysOfWhatIsRemoved(t *testing.T) {
+	for call, remove := range map[string]func(*Store) error{
+		"Take":          func(s *Store) error { _, err := s.Take(t.Context(), one); return err },
+		"Delete":        func(s *Store) error { return s.Delete(t.Context(), one) },
+		"TakeNewest":    func(s *Store) error { _, err := s.TakeNewest(t.Context(), one.Partial, false); return err },
+		"DeletePartial": func(s *Store) error { _, err := s.DeletePartial(t.Context(), one.Partial); return err },
+	} {
+		s := open(t, standalone(t, kinds[0]))
+		update(t, s, one, "s", time.Hour)
+		if err := remove(s); err != nil {
+			t.Errorf("%s = %v", call, err)
+		}
+		if all := keysOf(t, s); len(all) != 0 {
+			t.Errorf("%s leaves %q; want no key", call, all)
+		}
+	}
+}
+
+// SCAN may return a key twice.
+func TestAPageHasNoKeyThatWasThereBefore(t *testing.T) {
+	met := newSeen()
+	for _, p := range []struct{ page, want []string }{{[]string{"a", "b", "a"}, []string{"a", "b"}}, {[]string{"b", "c"}, []string{"c"}}, {nil, nil}} {
+		if got := met.fresh(p.page); !slices.Equal(got, p.want) {
+			t.Errorf("fresh(%q) = %q; want %q", p.page, got, p.want)
+		}
 	}
 }
 

@@ -134,15 +134,6 @@ func freeAddr() (string, error) {
 	return "", fmt.Errorf("no free port below 50000")
 }
 
-func mustFreeAddr(t testing.TB) string {
-	t.Helper()
-	addr, err := freeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return addr
-}
-
 // prefixes makes a Prefix for each Store, so that they can share a server.
 var prefixes atomic.Int64
 
