@@ -2,10 +2,12 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -237,6 +239,18 @@ func TestErrorsOfServersAreTranslated(t *testing.T) {
 			t.Errorf("%q becomes %v; want %v", text, err, want)
 		}
 		discreet(t, text, err)
+	}
+	at := errors.New("secret.example at 127.0.0.1")
+	for _, err := range []error{
+		&net.DNSError{Err: "no such host", Name: "secret.example", Server: "127.0.0.1"},
+		&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, Err: syscall.ECONNREFUSED},
+		&net.AddrError{Err: "missing port", Addr: "secret"}, &tls.CertificateVerificationError{Err: at}, at,
+	} {
+		if got := errOf(err); !errors.Is(got, ErrUnavailable) {
+			t.Errorf("%v becomes %v; want ErrUnavailable", err, got)
+		} else {
+			discreet(t, "dial", got)
+		}
 	}
 	if errOf(nil) != nil || !errors.Is(errOf(rueidis.ErrClosing), ErrUnavailable) {
 		t.Errorf("errOf(nil) = %v, of ErrClosing %v; want nil and ErrUnavailable", errOf(nil), errOf(rueidis.ErrClosing))

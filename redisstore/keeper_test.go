@@ -214,7 +214,7 @@ func TestCloseWaitsForNoServer(t *testing.T) {
 	failed := make(chan error)
 	go func() { _, err := s.Lookup(t.Context(), one); failed <- err }()
 	becomes(t, s, "the call is under way", func(st Stats) bool { return st.InFlight == 1 })
-	if err := s.Close(); err != nil { // for ever, if it waits
+	if err := s.Close(); err != nil {
 		t.Errorf("Close() = %v; want nil", err)
 	}
 	if err := <-failed; !errors.Is(err, session.ErrClosed) {

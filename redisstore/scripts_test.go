@@ -85,6 +85,7 @@ func TestNoKeyIsWithoutATTL(t *testing.T) {
 			s := open(t, cfg)
 			a := session.Key{Partial: "p", ID: "a"}
 			update(t, s, a, "s", time.Hour)
+			limited(t, s)
 			update(t, s, session.Key{Partial: "p", ID: "b"}, "s", 2*time.Hour)
 			update(t, s, session.Key{Partial: "p", ID: "c"}, "s", time.Minute)
 			update(t, s, a, "s", 1000*time.Hour)
@@ -97,17 +98,23 @@ func TestNoKeyIsWithoutATTL(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			all := keysOf(t, s)
-			if len(all) == 0 {
-				t.Fatal("there is no key at all")
-			}
-			for k, left := range all {
-				var ms int64
-				if fmt.Sscan(left, &ms); ms <= 0 || ms > session.MaxTTL.Milliseconds()+2000 {
-					t.Errorf("PTTL %s = %s; want what is left of at most 7 days", k, left)
-				}
-			}
+			limited(t, s)
 		})
+	}
+}
+
+// limited checks that every key of a Store has a TTL.
+func limited(t *testing.T, s *Store) {
+	t.Helper()
+	all := keysOf(t, s)
+	if len(all) == 0 {
+		t.Fatal("there is no key at all")
+	}
+	for k, left := range all {
+		var ms int64
+		if fmt.Sscan(left, &ms); ms <= 0 || ms > session.MaxTTL.Milliseconds()+2000 {
+			t.Errorf("PTTL %s = %s; want what is left of at most 7 days", k, left)
+		}
 	}
 }
 
