@@ -87,14 +87,14 @@ func eventually(holds func() bool) error {
 	return nil
 }
 
-// cluster returns one of three nodes without replicas, which all tests share.
+// cluster returns one of three primaries and a replica of the first, which all tests share.
 func cluster(t testing.TB, k kind) *deployment {
 	t.Helper()
 	program := k.need(t)
 	return once(t, k.name+" cluster", func() (*deployment, error) {
 		d := &deployment{cfg: Config{Mode: Cluster}}
-		err := d.several(k, program, 3, func(i int, addr string) []string {
-			return []string{"--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes%d", i), "--cluster-node-timeout", "5000"}
+		err := d.several(k, program, 4, func(i int, addr string) []string {
+			return []string{"--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes%d", i), "--cluster-node-timeout", "5000", "--repl-diskless-sync-delay", "0"}
 		})
 		if err != nil {
 			return nil, err
@@ -130,10 +130,11 @@ func (d *deployment) several(k kind, program string, n int, args func(i int, add
 	return nil
 }
 
-// join makes a cluster of nodes, each with a third of the slots, and waits until all know it.
+// join makes a cluster of primaries, each with a third of the slots, and the last as a replica, and waits until
+// all know it.
 func (d *deployment) join() error {
 	bounds := []int{0, 5461, 10923, 16384}
-	for i, s := range d.servers {
+	for i, s := range d.servers[:3] {
 		if _, err := ask(s.addr, "CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(bounds[i]), fmt.Sprint(bounds[i+1]-1)); err != nil {
 			return err
 		}
@@ -147,11 +148,23 @@ func (d *deployment) join() error {
 			return err
 		}
 	}
+	first, err := ask(d.servers[0].addr, "CLUSTER", "MYID")
+	if err != nil {
+		return err
+	}
+	replica := d.servers[3].addr
 	return eventually(func() bool {
+		role, err := ask(replica, "INFO", "replication")
+		if err == nil && strings.Contains(role, "role:master") {
+			_, _ = ask(replica, "CLUSTER", "REPLICATE", first) // which works once it knows the first
+		}
+		if err != nil || !strings.Contains(role, "master_link_status:up") {
+			return false
+		}
 		for _, s := range d.servers {
 			info, err := ask(s.addr, "CLUSTER", "INFO")
 			if err != nil || !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_slots_ok:16384") ||
-				!strings.Contains(info, "cluster_known_nodes:3") {
+				!strings.Contains(info, "cluster_known_nodes:4") {
 				return false
 			}
 		}
