@@ -72,7 +72,7 @@ func (cs *conns) remove(c *conn) {
 	delete(cs.mu.open, c)
 }
 
-// closeTo ends the connections to an address; all, if all is set.
+// close ends the connections to an address; all and those to come, if all is set.
 func (cs *conns) close(addr string, all bool) {
 	cs.mu.Lock()
 	var ours []*conn

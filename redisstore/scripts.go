@@ -13,12 +13,12 @@ import (
 // The name by which EVALSHA knows a script is part of it here. Nothing is hashed in this process, where FIPS
 // mode forbids SHA-1, and no SCRIPT LOAD, for which a user needs a right, precedes the first use:
 // EVAL teaches a server that does not know it.
-type script struct{ sha, text string }
-
+//
 // Each script first does what may be refused: a key of another type or a full server ends it before it
 // has changed anything. A full server refuses only the first write of a script, and only one that takes
 // memory.
-//
+type script struct{ sha, text string }
+
 // sweep bounds the ids in an index whose sessions have expired: each Update looks at sweep places of it, the
 // next ones in turn. In a steady state one session expires per Update, so of n living ones at most n/3 more are
 // listed. 2 would bound them by n.
