@@ -111,9 +111,12 @@ vet: ## go vet, also for 32 bits, and builds for arm64 and other systems
 	$(call each,build arm64,GOARCH=arm64 go build -o /dev/null ./...)
 	$(call each,cross,$(cross),.)
 
+# What waits for servers most of the time is run once, with the race detector.
+ONCE := redisstore
+
 .PHONY: unit
 unit: ## all tests, examples, fuzz corpora and policies
-	$(call each,unit,$(unit),$(MODULES) $(HARNESS))
+	$(call each,unit,$(unit),$(filter-out $(ONCE),$(MODULES)) $(HARNESS))
 
 # Pointers of four bytes change where everything lies. A kernel may refuse 32-bit programs.
 NARROW := ./internal/buckets ./index ./timerwheel ./fastcache ./session
