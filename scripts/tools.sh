@@ -38,10 +38,26 @@ need() {
 	fi
 }
 
-# offered is need where Debian's package is known to apt-get, which it is from Debian 13 on and in the backports of 12. Its
-# tests skip where it is not.
+# known reports whether apt-get knows a package.
+known() { apt-cache policy "$1" 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null; } # grep -q would leave apt-cache with a broken pipe
+
+# find_backport makes a package known that Debian has from 13 on and 12 in its backports. The line for these is that of the
+# archive that 12 is installed from, with another suite.
+find_backport() {
+	local list=/etc/apt/sources.list.d/sessioncache-backports.list from
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || known "$1"; then return; fi
+	apt-get update -q
+	if known "$1" || ! grep -q '^VERSION_CODENAME=bookworm' /etc/os-release; then return; fi
+	from=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -1)
+	if [ -z "$from" ]; then return; fi
+	echo "tools: $list adds Debian's backports, for $1"
+	echo "deb $from bookworm-backports main" >"$list"
+	apt-get update -q || rm -f "$list"
+}
+
+# offered is need where apt-get knows the package, or the program is there. Its tests skip where neither is so.
 offered() {
-	if [ "$(id -u)" = 0 ] && apt-cache policy "$2" 2>/dev/null | grep -q 'Candidate: [0-9]' || "${@:4}" >/dev/null 2>&1; then
+	if "${@:4}" >/dev/null 2>&1 || { [ "$(id -u)" = 0 ] && known "$2"; }; then
 		need "$@"
 		return
 	fi
@@ -83,6 +99,10 @@ announce() {
 	echo 'tools: SKIP="PART …" leaves out parts:' "${parts// /, }"
 }
 
+case " ${skip[*]} " in
+	*' valkey '*) ;;
+	*) command -v valkey-server >/dev/null || find_backport valkey-server ;;
+esac
 check
 if [ ${#missing[@]} -gt 0 ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
