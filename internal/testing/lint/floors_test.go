@@ -37,6 +37,7 @@ var rooms = []room{
 	{pattern: "internal/eviction", floor: 0}, // knows slots and nothing else of ours
 	{pattern: "internal/buckets", floor: 0},
 	{pattern: "internal/faults", floor: 0},
+	{pattern: "internal/secretdir", floor: 0}, // tlscache reads such directories and cmd/sessioncache writes them
 	{pattern: "internal/otpport", floor: 3}, // a cache behind a pipe, for cmd/sessioncache
 
 	{pattern: "timerwheel", floor: 1},
