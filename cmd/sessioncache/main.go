@@ -2,6 +2,7 @@
 //
 //	sessioncache demo              TLS servers and clients on loopback, over the cache
 //	sessioncache probe host:port   whether and how a server resumes sessions
+//	sessioncache secret rotate DIR the secrets of a fleet, in a directory
 //	sessioncache otp-port          the sessions of Erlang/OTP, which starts this itself
 //	sessioncache help [command]    the commands, or the flags of one
 //
@@ -33,6 +34,7 @@ type command struct {
 var commands = []command{
 	{"demo", "run TLS servers and clients on loopback and show how many handshakes resume", runDemo},
 	{"probe", "connect to a TLS server and tell whether and how it resumes sessions", runProbe},
+	{"secret", "make, show and rotate the secrets of a fleet, in a directory", runSecret},
 	{"otp-port", "keep the sessions of Erlang/OTP's ssl application, which starts this itself", runOTPPort},
 }
 
