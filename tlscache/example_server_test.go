@@ -2,11 +2,15 @@ package tlscache_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
+	"os"
+	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -178,4 +182,60 @@ func ExampleClient_View() {
 	// Output:
 	// resumed: false
 	// resumed: true
+}
+
+// A fleet's secrets lie in a directory. Each process follows it, and 'sessioncache secret rotate' adds one a day.
+func ExampleKeyring_Follow() {
+	dir, err := os.MkdirTemp("", "secrets")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	for id := range 2 {
+		s := tlscache.NewSecret(uint32(id + 1))
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.secret", s.ID)), s.Bytes[:], 0o600); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	source := tlscache.FileSecrets(dir)
+	keys, err := tlscache.OpenKeyring(ctx, source)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var following sync.WaitGroup
+	following.Go(func() { keys.Follow(ctx, source, tlscache.FollowConfig{}) })
+	sessions, err := tlscache.NewServer(tlscache.ServerConfig{Keyring: keys})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sessions.Close()
+	// sessions.Install(cfg), and serve.
+
+	st := keys.Stats()
+	fmt.Println("active:", st.Active, "accepted:", st.Accepted)
+	cancel()
+	following.Wait()
+	// Output: active: 1 accepted: 1
+}
+
+// No process has to be told anything but the master: each derives the secret of the day.
+func ExampleDerivedSecrets() {
+	master := make([]byte, 32) // from where secrets are kept
+	rand.Read(master)
+	for range 2 { // processes
+		source, err := tlscache.DerivedSecrets(master, 24*time.Hour)
+		if err != nil {
+			log.Fatal(err)
+		}
+		keys, err := tlscache.OpenKeyring(context.Background(), source)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("accepted beside the active one:", keys.Stats().Accepted)
+	}
+	// Output:
+	// accepted beside the active one: 9
+	// accepted beside the active one: 9
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/clock"
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
@@ -48,13 +49,15 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(s)), ni
 //
 // To rotate, first give every process the next secret among the accepted, then make it active
 // with Replace, and keep the former among the accepted for as long as sessions live. Rotate
-// daily: a secret must not seal more than 2^32 handles.
+// daily: a secret must not seal more than 2^32 handles. Follow does all of this by itself, from a Source.
 //
 // A Keyring is safe for concurrent use; handshakes that run during Replace see the old set or
 // the new one. The zero Keyring is not usable; call NewKeyring. It must not be copied.
 type Keyring struct {
 	replacing sync.Mutex
 	set       atomic.Pointer[sealing.Set]
+	following atomic.Bool
+	tally     keyringTally
 
 	// Servers of one process that share a Keyring resume each other's sessions, so they must know
 	// each other's revocations, and what came before what.
@@ -86,9 +89,17 @@ func (k *Keyring) Replace(active Secret, accepted ...Secret) error {
 	if err != nil {
 		return err
 	}
+	k.installLocked(next, time.Now())
+	return nil
+}
+
+// installLocked lets a set follow the present one.
+func (k *Keyring) installLocked(next *sealing.Set, now time.Time) {
+	if before := k.keys(); before == nil || before.Active.ID != next.Active.ID {
+		k.tally.noteActive(before == nil, now)
+	}
 	k.set.Store(next)
 	k.publishers.each((*Server).secretsChanged)
-	return nil
 }
 
 // keys returns all keys of this moment.

@@ -38,7 +38,7 @@ var rooms = []room{
 	{pattern: "internal/buckets", floor: 0},
 	{pattern: "internal/faults", floor: 0},
 	{pattern: "internal/secretdir", floor: 0}, // tlscache reads such directories and cmd/sessioncache writes them
-	{pattern: "internal/otpport", floor: 3}, // a cache behind a pipe, for cmd/sessioncache
+	{pattern: "internal/otpport", floor: 3},   // a cache behind a pipe, for cmd/sessioncache
 
 	{pattern: "timerwheel", floor: 1},
 	{pattern: "index", floor: 1},

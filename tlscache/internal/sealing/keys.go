@@ -80,6 +80,9 @@ func DeriveKeys(s Secret) (*Keys, error) {
 	return k, nil
 }
 
+// Secret returns the secret that the keys are derived from, for a set that follows.
+func (k *Keys) Secret() Secret { return k.secret }
+
 // newAEAD returns AES-256-GCM that draws its nonces itself: under fips140=only there is no other.
 func newAEAD(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
