@@ -69,7 +69,7 @@ func (c *Cache[V]) Partials() iter.Seq2[string, int] {
 			}
 		default:
 			for walk := range c.index.Walks() {
-				if partial, n := c.count(walk); n > 0 && !yield(partial, n) {
+				if partial, n := c.aliveIn(walk); n > 0 && !yield(partial, n) {
 					return
 				}
 			}
@@ -77,8 +77,8 @@ func (c *Cache[V]) Partials() iter.Seq2[string, int] {
 	}
 }
 
-// count returns the partial key of a walk, and how many of its sessions are alive.
-func (c *Cache[V]) count(walk index.Walk[entry[V]]) (partial string, alive int) {
+// aliveIn returns the partial key of a walk, and how many of its sessions are alive.
+func (c *Cache[V]) aliveIn(walk index.Walk[entry[V]]) (partial string, alive int) {
 	now := c.now()
 	for n := walk.Newest(); n != nil; n = walk.Next(n) {
 		if aliveAt(n, now) {

@@ -98,8 +98,13 @@ func (s *Subject) newestFirst(partial string) []model.Entry {
 	for k, v := range s.Cache.SelectSession(s.keys.OfPart(partial)) {
 		all = append(all, model.Entry{Key: s.keys.Plain(model.Key(k)), Value: v})
 	}
-	slices.SortFunc(all, func(a, b model.Entry) int { return cmp.Compare(b.Value, a.Value) })
+	sortNewestFirst(all)
 	return all
+}
+
+// sortNewestFirst sorts by the values, which grow.
+func sortNewestFirst(all []model.Entry) {
+	slices.SortFunc(all, func(a, b model.Entry) int { return cmp.Compare(b.Value, a.Value) })
 }
 
 // scanNewest is what TakeNewest and TakeNewestKeepLast do, for a cache without the index.

@@ -243,15 +243,21 @@ func (s *Subject) SelectSession(partial string) iter.Seq2[model.Key, uint64] {
 
 func (s *Subject) SelectEntries(partial string) iter.Seq[model.Entry] {
 	return func(yield func(model.Entry) bool) {
-		if s.scan {
-			for _, e := range s.newestFirst(partial) {
-				if !yield(e) {
-					return
-				}
-			}
+		found := s.Cache.SelectEntries(s.keys.OfPart(partial))
+		if !s.scan {
+			found(func(e fastcache.Entry[uint64]) bool { return yield(s.entry(e)) })
 			return
 		}
-		s.Cache.SelectEntries(s.keys.OfPart(partial))(func(e fastcache.Entry[uint64]) bool { return yield(s.entry(e)) })
+		var all []model.Entry
+		for e := range found {
+			all = append(all, s.entry(e))
+		}
+		sortNewestFirst(all)
+		for _, e := range all {
+			if !yield(e) {
+				return
+			}
+		}
 	}
 }
 
