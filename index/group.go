@@ -90,8 +90,8 @@ func (g *Group[T]) Partial() string {
 	return ""
 }
 
-// has reports whether this is the group of a partial key. One that is made of nodes is nobody's without any: it is about to
-// leave the map, and takes no other.
+// has reports whether this is the group of a partial key. A group that takes its partial key from its nodes has none once they
+// are gone; it is about to leave the map then.
 func (g *Group[T]) has(digest uint64, partial string) bool {
 	return g.digest == digest && (g.lone == nil || g.Newest() != nil) && g.Partial() == partial
 }

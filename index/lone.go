@@ -205,8 +205,8 @@ func (h *Held[T]) Unlink(n *Node[T]) bool {
 	return true
 }
 
-// leave takes an empty group out of the map at once, and holds the map in its place: nobody could tell any more whose
-// group it was.
+// leave takes an empty group out of the map at once, and holds the map in its place. The group's partial key has gone with
+// its nodes, so no search would find it.
 func (h *Held[T]) leave() {
 	g, m := h.group, h.index.mapOf(h.group.digest)
 	g.mu.mapped = false
