@@ -192,7 +192,7 @@ func TestHeldTimerExpiresNothing(t *testing.T) {
 		c.wake()
 	}()
 	<-began
-	s := &c.shards[0]
+	s := c.shards[0].Load()
 	s.mu.Lock()
 	s.next.Store(0) // what a pass would find due, and store anew
 	s.mu.Unlock()

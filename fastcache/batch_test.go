@@ -39,7 +39,7 @@ func TestPromise9OneHoldOfTheLockDoesOneBatchOfWork(t *testing.T) {
 				}
 				holdTimer(c)
 				time.Sleep(bucket + tick)
-				s, holds, gone := &c.shards[0], 0, 0
+				s, holds, gone := c.shards[0].Load(), 0, 0
 				for ; gone < tt.due && holds < 100; holds++ {
 					s.mu.Lock()
 					before := s.mu.resident
@@ -79,7 +79,7 @@ func TestPromise5LooksForTheExpiredOfThisTickWithinLimits(t *testing.T) {
 			store(1, soon)
 			store(others, soon+1)
 			time.Sleep(soon)
-			s := &c.shards[0]
+			s := c.shards[0].Load()
 			s.mu.Lock()
 			n := s.findOverLocked(c.now())
 			s.mu.Unlock()
@@ -176,7 +176,7 @@ func TestPromise9HoldsCountWhatTheyDo(t *testing.T) {
 	const sessions = 100
 	c := NewForTest(Config[int]{MaxSessions: sessions}, 1, HashGood)
 	defer c.Close()
-	s := &c.shards[0]
+	s := c.shards[0].Load()
 	if err := c.Update(Key{"p", "0"}, 0); err != nil || s.mu.maxWork != 1 {
 		t.Errorf("an Update counts as work on %d sessions; want 1", s.mu.maxWork)
 	}
@@ -208,7 +208,7 @@ func TestPromise9NoEvictionExceedsTheBatch(t *testing.T) {
 	const one = eviction.MaxExamined + 1 // it looks at so many, and removes one
 	c := NewForTest(Config[int]{}, 1, HashGood)
 	defer c.Close()
-	s := &c.shards[0]
+	s := c.shards[0].Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() { s.mu.work = 0 }()

@@ -18,8 +18,7 @@ const (
 	// that many pointers under its lock, and a cache up to this size has one shard.
 	sessionsPerShard = 4096
 
-	// unboundedShards serve a cache whose count has no bound; 64 of them grow to a million
-	// sessions with 16384 each, and cost a small cache half a megabyte at most.
+	// unboundedShards serve a cache whose count has no bound at first. They split as it grows: see split.go.
 	unboundedShards = 64
 	maxShards       = 4096
 )
@@ -48,11 +47,13 @@ type Cache[V any] struct {
 	secret     bool                       // see SecretHash
 	maxCrowd   int                        // see crowd.go; 0 with SecretHash
 	tables     []atomic.Pointer[table[V]] // by the top bits of the digest; close together, for Lookup
-	shards     []shard[V]                 // likewise
+	shards     []atomic.Pointer[shard[V]] // likewise: each shard has a run of entries, and those of its table
 	shardShift uint                       // 64 - log2(len(shards))
+	reporters  []reporter[V]              // one for each shard that there was at first
 	// shardSessions is how many sessions a shard of a full cache hardly ever exceeds.
 	shardSessions int
-	firstTable    int // buckets of a shard's first table; see tableFor
+	firstTable    int // buckets of a shard's first table; see firstTable
+	splitSlots    int // a full shard with so many slots splits
 
 	maxSessions int64
 	maxWeight   int64
@@ -78,7 +79,7 @@ type Cache[V any] struct {
 
 	overflow struct {
 		sync.Mutex     // first in the lock order: taken with no other lock held
-		hand       int // the shard to take from next
+		hand       int // the first entry of the shard to take from next
 	}
 	sweeps  sweeps
 	closing atomic.Bool
@@ -92,7 +93,8 @@ func New[V any](cfg Config[V]) (*Cache[V], error) {
 	if err != nil {
 		return nil, err
 	}
-	return newCache(cfg, shardsFor(cfg.MaxSessions)), nil
+	shards := shardsFor(cfg.MaxSessions)
+	return newCache(cfg, shards, entriesFor(cfg.MaxSessions, shards)), nil
 }
 
 // shardsFor returns the number of shards, a power of two, for a bound on the count.
@@ -103,16 +105,19 @@ func shardsFor(maxSessions int) int {
 	return min(1<<bits.Len(uint((maxSessions-1)/sessionsPerShard)), maxShards)
 }
 
-func newCache[V any](cfg Config[V], shards int) *Cache[V] {
+// newCache returns a cache with so many shards, which may split until each has one of the entries. Both are powers
+// of two.
+func newCache[V any](cfg Config[V], shards, entries int) *Cache[V] {
 	c := &Cache[V]{
 		cfg:         cfg,
 		seed:        maphash.MakeSeed(),
 		birth:       time.Now(),
 		hashMask:    math.MaxUint64,
 		secret:      cfg.Hash == SecretHash,
-		tables:      make([]atomic.Pointer[table[V]], shards),
-		shards:      make([]shard[V], shards),
-		shardShift:  uint(64 - bits.TrailingZeros(uint(shards))),
+		tables:      make([]atomic.Pointer[table[V]], entries),
+		shards:      make([]atomic.Pointer[shard[V]], entries),
+		shardShift:  uint(64 - bits.TrailingZeros(uint(entries))),
+		reporters:   make([]reporter[V], shards),
 		maxSessions: math.MaxInt64,
 		maxWeight:   math.MaxInt64,
 		clocked:     cfg.ExactClock || cfg.IdleTTL > 0,
@@ -126,6 +131,7 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 		c.shardSessions = (most + smallShard - 1) / smallShard * smallShard // ghosts come in whole buckets
 	}
 	c.firstTable = firstTable(c.shardSessions)
+	c.splitSlots = max(splitSessions, c.shardSessions)
 	if !c.secret {
 		c.maxCrowd = crowdLimit
 	}
@@ -133,7 +139,7 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 		c.maxWeight = cfg.MaxWeight
 	}
 	if !cfg.NoIndex {
-		c.index = index.NewLone(shards*sessionsPerShard, index.LoneKeys[entry[V]]{
+		c.index = index.NewLone(shards*sessionsPerShard, entries*splitSessions, index.LoneKeys[entry[V]]{
 			Partial: partialOf[V],
 			Digest:  func(n *node[V]) uint64 { return c.partialDigest(partialOf(n)) },
 		})
@@ -144,17 +150,17 @@ func newCache[V any](cfg Config[V], shards int) *Cache[V] {
 	c.closed = make(chan struct{})
 	c.alarm.horizon.Store(idleHorizon)
 	c.alarm.quiet.L = &c.alarm.mu.Mutex
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.table, s.cache = &c.tables[i], c
-		s.idle.L = &s.mu.Mutex
+	first := make([]shard[V], shards)
+	for i := range first {
+		s, r := &first[i], &c.reporters[i]
+		r.idle.L = &r.mu.Mutex
+		s.init(c, i*entries/shards, entries/shards, r)
 		s.next.Store(never)
 		s.resetLocked()
+		s.listLocked()
 	}
 	return c
 }
-
-func (c *Cache[V]) shardOf(digest uint64) *shard[V] { return &c.shards[digest>>c.shardShift] }
 
 // Lookup returns the session of a key, if it is alive: OTP's lookup/2. It takes no lock,
 // does not allocate, writes to shared memory only to count the first few uses of a session and to end one that
@@ -343,20 +349,14 @@ func (c *Cache[V]) Close() error {
 	}
 	defer close(c.closed)
 	c.stopTimer()
-	for i := range c.shards {
-		s := &c.shards[i]
+	for s := range c.eachShard {
 		s.mu.Lock()
 		s.mu.closed = true
 		s.unlock()
 	}
-	c.clearAll(Closed, nil, Key{})
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		for s.mu.delivering {
-			s.idle.Wait()
-		}
-		s.mu.Unlock()
+	c.clearAll(Closed, nil)
+	for i := range c.reporters {
+		c.reporters[i].wait()
 	}
 	return nil
 }

@@ -369,7 +369,7 @@ func TestPromise9GrowthKeepsCrowdsBounded(t *testing.T) {
 	for seed := range uint64(24) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		c := NewForTest(Config[int]{MaxSessions: 4096}, 1, HashGood)
-		s, slots := &c.shards[0], 0
+		s, slots := c.shards[0].Load(), 0
 		spread := 1 + rng.IntN(24) // bits in which the keys of a heap differ
 		for i := range 1500 {
 			heap := uint64(rng.IntN(1 + int(seed)%7))
@@ -393,7 +393,7 @@ func TestPromise9GrowthPutsSessionsNearTheirBuckets(t *testing.T) {
 	const slots, first, row = 1024, 10, 32
 	for _, moved := range []int{0, 224 - first - row/4} { // by so many buckets; three quarters of the second row lie from bucket 0 on
 		c := NewForTest(Config[int]{MaxSessions: 4096}, 1, HashGood)
-		s := &c.shards[0]
+		s := c.shards[0].Load()
 		far := func(i int) Key {
 			return keyWith("far", (c.digest(farKey(i, slots))+uint64(moved)<<32/224)&math.MaxUint32)
 		}

@@ -18,8 +18,7 @@ func (c *Cache[V]) Demote(key Key) bool {
 		return false
 	}
 	digest := c.digest(key)
-	s := c.shardOf(digest)
-	s.mu.Lock()
+	s := c.lockShardOf(digest)
 	defer s.unlock()
 	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil || !aliveAt(n, c.now()) {

@@ -71,9 +71,9 @@ func BenchmarkTable(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	for i := range c.shards {
-		for slot := range c.shards[i].mu.place {
-			if n := c.shards[i].nodeLocked(uint32(slot)); n != nil {
+	for s := range c.eachShard {
+		for slot := range s.mu.place {
+			if n := s.nodeLocked(uint32(slot)); n != nil {
 				m.Store(keyOf(n), n)
 			}
 		}

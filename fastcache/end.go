@@ -1,9 +1,5 @@
 package fastcache
 
-import (
-	"github.com/sessioncache/sessioncache/internal/buckets"
-)
-
 // How a session ends. Each of these words means one thing, here and in the names of functions:
 //
 //	over     The deadline has passed, the group is revoked, or the session was killed. No call returns it any more.
@@ -149,11 +145,9 @@ func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room
 	if s.mu.probation.Has(slot) {
 		room.probation = s.endProbationLocked(slot)
 	}
-	s.mu.place[slot] = buckets.NoPlace
-	s.mu.hash[slot] = s.mu.free
-	s.mu.free = slot
+	s.freeLocked(slot)
 	s.reportLocked(n, removalReason(n))
-	if s.mu.resident--; s.mu.resident == 0 && len(s.mu.place) > smallShard {
+	if s.mu.resident == 0 && len(s.mu.place) > smallShard {
 		s.resetLocked()
 	}
 	return room, killed
@@ -169,8 +163,7 @@ func (s *shard[V]) removeOverLocked(n *node[V], now int64) room {
 // has removed the node.
 func (c *Cache[V]) removeNode(n *node[V], reason Reason) (room room) {
 	digest := c.digest(keyOf(n))
-	s := c.shardOf(digest)
-	s.mu.Lock()
+	s := c.lockShardOf(digest)
 	if s.residesLocked(n) {
 		room, _ = s.removeLocked(n, reason, c.now())
 	}

@@ -69,7 +69,7 @@ func TestPromise4KeepLastKnowsWhichIsTheLast(t *testing.T) {
 				}
 			}
 			digest, partial := c.digest(elder), c.partialDigest(elder.Partial)
-			s, n := &c.shards[0], c.find(digest, elder)
+			s, n := c.shards[0].Load(), c.find(digest, elder)
 			g := c.index.LockExisting(partial, "p")
 			done := make(chan struct{})
 			go func() {

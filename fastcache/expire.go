@@ -143,8 +143,8 @@ func (c *Cache[V]) wake() {
 	a.horizon.Store(passHorizon)
 	a.mu.Unlock()
 
-	for i := range c.shards {
-		c.expireShard(&c.shards[i])
+	for s := range c.eachShard {
+		c.expireShard(s)
 	}
 
 	a.mu.Lock()
@@ -153,8 +153,8 @@ func (c *Cache[V]) wake() {
 	a.quiet.Broadcast()
 	a.horizon.Store(idleHorizon) // before any next is loaded: see wakeBy
 	at := never
-	for i := range c.shards {
-		at = min(at, c.shards[i].next.Load())
+	for s := range c.eachShard {
+		at = min(at, s.next.Load())
 	}
 	if at != never && !a.mu.closed {
 		c.armLocked(at)
@@ -287,14 +287,13 @@ func (s *shard[V]) findOverLocked(now int64) *node[V] {
 
 // timerLate reports whether the timer should have run: sessions of other shards may be over.
 func (c *Cache[V]) timerLate(now int64) bool {
-	return len(c.shards) > 1 && int64(c.alarm.horizon.Load()) < after(now, time.Duration(slack))
+	return c.manyShards() && int64(c.alarm.horizon.Load()) < after(now, time.Duration(slack))
 }
 
 // expireOne removes one expired session of any shard and returns its room; false if there is
 // no such session.
 func (c *Cache[V]) expireOne() (room, bool) {
-	for i := range c.shards {
-		s := &c.shards[i]
+	for s := range c.eachShard {
 		for s.next.Load() <= c.now() { // until nothing is due, however many must be filed again
 			s.mu.Lock()
 			room, ok := s.expireDueLocked(c.now())

@@ -26,7 +26,10 @@ const (
 // CrowdLimit is how many sessions at most have their search begin in one bucket.
 const CrowdLimit = crowdLimit
 
-// NewForTest is New with a number of shards, a power of two, and one of the hashes.
+// Splitting is a number of shards for NewForTest: one, which splits as soon as it can. Other numbers stay.
+const Splitting = 0
+
+// NewForTest is New with a number of shards, a power of two or Splitting, and one of the hashes.
 func NewForTest[V any](cfg Config[V], shards int, hashMask uint64) *Cache[V] {
 	cfg, err := cfg.validate()
 	if err != nil {
@@ -35,8 +38,12 @@ func NewForTest[V any](cfg Config[V], shards int, hashMask uint64) *Cache[V] {
 	if hashMask != HashGood {
 		cfg.Hash = SecretHash
 	}
-	c := newCache(cfg, shards)
-	c.hashMask = hashMask
+	entries := shards
+	if shards == Splitting {
+		shards, entries = 1, minEntries
+	}
+	c := newCache(cfg, shards, entries)
+	c.hashMask, c.splitSlots = hashMask, smallShard
 	return c
 }
 
@@ -48,8 +55,7 @@ func keyWith(partial string, digest uint64) Key {
 // MaxWorkForTest returns the largest number of sessions worked on under one hold of a lock.
 func (c *Cache[V]) MaxWorkForTest() int {
 	most := 0
-	for i := range c.shards {
-		s := &c.shards[i]
+	for s := range c.eachShard {
 		s.mu.Lock()
 		most = max(most, s.mu.maxWork)
 		s.mu.Unlock()
@@ -69,7 +75,13 @@ func (c *Cache[V]) HoldTimerForTest() (release func()) {
 }
 
 // ShardsForTest returns the number of shards.
-func (c *Cache[V]) ShardsForTest() int { return len(c.shards) }
+func (c *Cache[V]) ShardsForTest() int {
+	n := 0
+	for range c.eachShard {
+		n++
+	}
+	return n
+}
 
 // CheckInvariantsForTest holds table, slots, wheel, queues, index and counters against each
 // other and returns the first contradiction. It keeps the timer from its work meanwhile; the caller
@@ -78,15 +90,14 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 	defer c.HoldTimerForTest()()
 	residents, weight := 0, int64(0)
 	var listed probationers
-	for i := range c.shards {
-		s := &c.shards[i]
+	for s := range c.eachShard {
 		s.mu.Lock()
 		w, err := s.checkLocked()
 		residents += s.mu.resident
 		listed.add(s.probationersLocked())
 		s.mu.Unlock()
 		if err != nil {
-			return fmt.Errorf("shard %d of %d: %w", i, len(c.shards), err)
+			return fmt.Errorf("the shard of %d of %d entries from %d on: %w", s.span.Load(), len(c.shards), s.first, err)
 		}
 		weight += w
 	}

@@ -55,8 +55,8 @@ func TestFullCachesHaveFewSlotsToSpare(t *testing.T) {
 			}
 		}
 		slots := 0
-		for i := range c.shards {
-			slots += len(c.shards[i].mu.place)
+		for s := range c.eachShard {
+			slots += len(s.mu.place)
 		}
 		if slots > tc.slots || c.Size() != tc.sessions {
 			t.Errorf("%d slots for %d sessions; want %d slots at most", slots, c.Size(), tc.slots)
@@ -84,14 +84,14 @@ func TestHoveringAroundOneSessionAllocatesTheSessionAlone(t *testing.T) {
 func TestNothingIsDeliveredWithoutOnRemove(t *testing.T) {
 	c := NewForTest(Config[int]{}, 1, HashGood)
 	defer c.Close()
-	s := &c.shards[0]
+	r := &c.reporters[0]
 	for i := range 1000 {
 		if err := c.Update(Key{"p", "a"}, i); err != nil {
 			t.Fatal(err)
 		}
-		s.mu.Lock()
-		delivering := s.mu.delivering
-		s.mu.Unlock()
+		r.mu.Lock()
+		delivering := r.mu.delivering
+		r.mu.Unlock()
 		if delivering {
 			t.Fatal("an Update started a goroutine to deliver reports to nobody")
 		}

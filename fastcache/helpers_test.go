@@ -29,6 +29,9 @@ func layouts() (all []layout) {
 			layout{fmt.Sprintf("shards=%d/hash=truncated", shards), shards, fastcache.HashTruncated},
 			layout{fmt.Sprintf("shards=%d/hash=secret", shards), shards, fastcache.HashSecret})
 	}
+	all = append(all,
+		layout{"shards=splitting/hash=good", fastcache.Splitting, fastcache.HashGood},
+		layout{"shards=splitting/hash=truncated", fastcache.Splitting, fastcache.HashTruncated})
 	return all
 }
 

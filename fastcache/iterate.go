@@ -121,22 +121,67 @@ func Foldl[V, A any](c *Cache[V], f func(key Key, value V, acc A) A, acc A) A {
 }
 
 // scan visits every node until visit returns false. It copies a batch of slots under the
-// shard's lock and visits outside it. Slots do not move, and a replacing session inherits
-// its predecessor's, so what lives throughout is visited exactly once.
+// shard's lock and visits outside it.
 func (c *Cache[V]) scan(visit func(*node[V]) bool) {
-	var batch batch[V]
-	for i := range c.shards {
-		s := &c.shards[i]
-		for from, more := 0, true; more; from += batchSessions {
-			s.mu.Lock()
-			slots, rest := batch.fillLocked(s, from)
-			s.mu.Unlock()
-			for _, n := range batch[:slots] {
-				if n != nil && !visit(n) {
-					return
-				}
+	t := newTour(c)
+	for s := t.lockNext(); s != nil; s = t.lockNext() {
+		s.mu.Unlock()
+		for _, n := range t.nodes() {
+			if n != nil && !visit(n) {
+				return
 			}
-			more = rest
 		}
 	}
 }
+
+// A tour comes by every slot of every shard once, a batch under each hold of a lock. Slots do not move, a replacing
+// session inherits its predecessor's, and in a split every session keeps its own. So a session that lives throughout is
+// met exactly once.
+type tour[V any] struct {
+	cache *Cache[V]
+	ahead [maxStretches]stretch // where it has not been, the next last; an array, so that a tour allocates nothing
+	depth int
+	batch batch[V]
+	slots int // in the batch
+}
+
+// A stretch is a run of entries whose shards have the slots from one on ahead of them.
+type stretch struct{ first, end, from int }
+
+// maxStretches is one more than how often the 2^14 entries at most of a cache can be halved, and the first.
+const maxStretches = 16
+
+func newTour[V any](c *Cache[V]) (t tour[V]) {
+	t.cache = c
+	t.push(stretch{0, len(c.shards), 0})
+	return t
+}
+
+func (t *tour[V]) push(s stretch) {
+	if s.first < s.end {
+		t.ahead[t.depth] = s
+		t.depth++
+	}
+}
+
+// lockNext fills the next batch and returns its shard, locked; nil at the end.
+func (t *tour[V]) lockNext() *shard[V] {
+	if t.depth == 0 {
+		return nil
+	}
+	t.depth--
+	at := t.ahead[t.depth]
+	s := t.cache.shards[at.first].Load() // of which it is the first entry
+	s.mu.Lock()
+	// The shards behind it, of which some may have been a part of it when it was begun, have the same slots ahead.
+	behind := at.first + int(s.span.Load())
+	t.push(stretch{behind, at.end, at.from})
+	slots, more := t.batch.fillLocked(s, at.from)
+	if t.slots = slots; more {
+		t.push(stretch{at.first, behind, at.from + slots})
+	}
+	return s
+}
+
+// nodes returns the nodes of the batch, nil for free slots.
+func (t *tour[V]) nodes() []*node[V] { return t.batch[:t.slots] }

@@ -40,7 +40,7 @@ var boundsTried = []struct {
 // with: one shard, and everything as in production.
 func layoutsFor(config [2]byte) (all []cachetest.Layout) {
 	cfg, _ := cachetest.Config(config[0], config[1])
-	for _, shards := range []int{1, 8, 64} {
+	for _, shards := range []int{1, 8, 64, fastcache.Splitting} {
 		for _, scan := range []bool{false, true} {
 			if scan && cfg.MaxPerPartial > 0 {
 				continue // a quota needs the index

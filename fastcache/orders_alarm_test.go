@@ -28,7 +28,7 @@ func newScene(r *orders.Run, cfg Config[int]) *scene {
 
 // sharded returns an empty cache of several shards.
 func sharded(r *orders.Run, cfg Config[int], shards int) *scene {
-	s := &scene{newCache(cfg, shards), r}
+	s := &scene{newCache(cfg, shards, shards), r}
 	r.MaxLate(time.Duration(slack))
 	r.AtRest(s.CheckInvariantsForTest)
 	r.AtRest(s.alarmed)
@@ -52,8 +52,8 @@ func (s *scene) put(key Key, value int, ttl time.Duration) {
 // the earliest deadline of what is left, or earlier, and for none if nothing is.
 func (s *scene) alarmed() error {
 	now, at := int64(s.run.Clock()), never
-	for i := range s.shards {
-		sh, first := &s.shards[i], never
+	for sh := range s.eachShard {
+		first := never
 		for slot := range sh.mu.place {
 			n := sh.nodeLocked(uint32(slot))
 			if n == nil {

@@ -14,8 +14,8 @@ import (
 // each value that was stored has left by one report, or stays.
 func (s *scene) hold() *scene {
 	s.cfg.OnRemove = func(Removal[int]) {}
-	for i := range s.shards {
-		s.shards[i].mu.delivering = true
+	for i := range s.reporters {
+		s.reporters[i].mu.delivering = true
 	}
 	return s
 }
@@ -24,8 +24,8 @@ func (s *scene) hold() *scene {
 // others reported once, and what a caller got was reported as taken.
 func (s *scene) account(stored []int, taken map[int]int) error {
 	ends := map[int][]string{}
-	for i := range s.shards {
-		for _, r := range s.shards[i].mu.reports {
+	for i := range s.reporters {
+		for _, r := range s.reporters[i].mu.reports {
 			ends[r.Value] = append(ends[r.Value], r.Reason.String())
 			if r.Reason == Taken && taken[r.Value] != 1 {
 				return fmt.Errorf("%d is reported as taken; %d callers got it", r.Value, taken[r.Value])

@@ -114,7 +114,7 @@ func (s *scene) keysOf() (near [2]Key, far Key) {
 		shard := s.digest(key) >> 63
 		of[shard] = append(of[shard], key)
 	}
-	if len(s.shards) == 1 {
+	if !s.manyShards() {
 		return [2]Key{keyA, keyB}, keyC
 	}
 	return [2]Key(of[0][:2]), of[1][0]
@@ -155,7 +155,7 @@ func TestOrdersACrowdGivesUpItsOldest(t *testing.T) {
 			orders.All(t, func(r *orders.Run) {
 				s := newScene(r, Config[int]{NoIndex: name == "Lookup" || name == "Take"}).hold()
 				s.maxCrowd = 1
-				s.shards[0].listCrowdsLocked()
+				s.shards[0].Load().listCrowdsLocked()
 				near := keyWith("q", s.digest(keyA))
 				taken := map[int]int{}
 				s.put(keyA, 1, soon)
@@ -172,33 +172,42 @@ func TestOrdersACrowdGivesUpItsOldest(t *testing.T) {
 	}
 }
 
-// Reports are delivered by one goroutine at a time, each once, and Close waits for the last.
+// Reports are delivered by one goroutine at a time, each once, and Close waits for the last: also those of two shards that
+// were one.
 func TestOrdersReportsAreDeliveredOnce(t *testing.T) {
-	orders.All(t, func(r *orders.Run) {
-		delivered, inside := []int{}, 0
-		s := newScene(r, Config[int]{NoIndex: true, OnRemove: func(removal Removal[int]) {
-			if inside++; inside > 1 {
-				r.Failf("OnRemove runs twice at once")
-			}
-			orders.Now() // others may go on meanwhile
-			delivered = append(delivered, removal.Value)
-			inside--
-		}})
-		s.put(keyA, 1, soon)
-		s.put(keyB, 2, soon)
-		r.Go("Delete a", func() { s.Delete(keyA) })
-		r.Go("Delete b, Close", func() {
-			s.Delete(keyB)
-			s.Close()
-			if s.shards[0].mu.delivering {
-				r.Failf("Close returned while reports are delivered")
-			}
+	for _, shards := range []int{1, 2} {
+		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				delivered, inside := []int{}, 0
+				s := sharded(r, Config[int]{NoIndex: true, OnRemove: func(removal Removal[int]) {
+					if inside++; inside > 1 {
+						r.Failf("OnRemove runs twice at once")
+					}
+					orders.Now() // others may go on meanwhile
+					delivered = append(delivered, removal.Value)
+					inside--
+				}}, shards)
+				for sh := range s.eachShard {
+					sh.reporter = &s.reporters[0]
+				}
+				near, far := s.keysOf()
+				s.put(near[0], 1, soon)
+				s.put(far, 2, soon)
+				r.Go("Delete", func() { s.Delete(near[0]) })
+				r.Go("Delete, Close", func() {
+					s.Delete(far)
+					s.Close()
+					if s.reporters[0].mu.delivering {
+						r.Failf("Close returned while reports are delivered")
+					}
+				})
+				r.AtRest(func() error {
+					if len(delivered) != 2 || delivered[0] == delivered[1] {
+						return fmt.Errorf("delivered: %v; want 1 and 2 once", delivered)
+					}
+					return nil
+				})
+			})
 		})
-		r.AtRest(func() error {
-			if len(delivered) != 2 || delivered[0] == delivered[1] {
-				return fmt.Errorf("delivered: %v; want 1 and 2 once", delivered)
-			}
-			return nil
-		})
-	})
+	}
 }

@@ -22,8 +22,8 @@ func (s *scene) swept() error {
 // evicted reports how many sessions have been evicted.
 func (s *scene) evicted() (n uint64) {
 	s.run.Look(func() {
-		for i := range s.shards {
-			n += s.shards[i].mu.removed[Evicted]
+		for sh := range s.eachShard {
+			n += sh.mu.removed[Evicted]
 		}
 	})
 	return n
@@ -71,8 +71,8 @@ func TestOrdersRevokedSessionsMakeRoomFirst(t *testing.T) {
 				r.AtRest(s.swept)
 				r.AtRest(func() error {
 					gone := 0
-					for i := range s.shards {
-						for _, report := range s.shards[i].mu.reports {
+					for i := range s.reporters {
+						for _, report := range s.reporters[i].mu.reports {
 							if report.Reason == Revoked {
 								gone++
 							}
@@ -111,7 +111,7 @@ func TestOrdersExpiredOfAnotherShardGoFirst(t *testing.T) {
 // While it does so, a session there gets an earlier deadline, which is not forgotten. The timer comes at rest.
 func TestOrdersExpiredOfAnotherShardMeetAnEarlierDeadline(t *testing.T) {
 	orders.All(t, func(r *orders.Run) {
-		s := &scene{newCache(Config[int]{MaxSessions: 3, NoIndex: true}, 2), r}
+		s := &scene{newCache(Config[int]{MaxSessions: 3, NoIndex: true}, 2, 2), r}
 		s.hold()
 		near, far := s.keysOf()
 		s.put(near[0], 1, soon)

@@ -23,8 +23,7 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 		return value, false
 	}
 	digest := c.digest(key)
-	s := c.shardOf(digest)
-	s.mu.Lock()
+	s := c.lockShardOf(digest)
 	defer s.unlock()
 	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil {
@@ -187,41 +186,31 @@ func (c *Cache[V]) DeletePartial(partial string) int {
 
 // Clear removes all sessions and returns how many there were. Sessions of concurrent
 // Updates may survive. It works through the shards in batches.
-func (c *Cache[V]) Clear() int { return c.clearAll(Cleared, nil, Key{}) }
+func (c *Cache[V]) Clear() int { return c.clearAll(Cleared, nil) }
 
-// clearAll removes all sessions but, in the shard home, the one with a given key.
-func (c *Cache[V]) clearAll(reason Reason, home *shard[V], spared Key) int {
-	if home == nil {
-		return c.removeMatching(reason, func(*node[V]) bool { return true })
-	}
-	return c.removeMatching(reason, func(n *node[V]) bool { return !hasKey(n, spared) })
+// clearAll removes all sessions but that of a key, if one is given.
+func (c *Cache[V]) clearAll(reason Reason, spared *Key) int {
+	return c.removeMatching(reason, func(n *node[V]) bool { return spared == nil || !hasKey(n, *spared) })
 }
 
 // removeMatching removes the sessions that match and returns how many were alive. It takes
-// each shard's lock for one batch of slots at a time; a session that stays for the whole
-// call keeps its slot, so none is missed.
+// a shard's lock for one batch of slots at a time.
 func (c *Cache[V]) removeMatching(reason Reason, match func(*node[V]) bool) int {
 	count := 0
-	var batch batch[V]
-	for i := range c.shards {
-		s := &c.shards[i]
-		for from, more := 0, true; more; from += batchSessions {
-			s.mu.Lock()
-			now := c.now()
-			slots, rest := batch.fillLocked(s, from)
-			for _, n := range batch[:slots] {
-				if n == nil || !match(n) {
-					continue
-				}
-				room, killed := s.removeLocked(n, reason, now)
-				c.giveBack(room)
-				if killed {
-					count++
-				}
+	t := newTour(c)
+	for s := t.lockNext(); s != nil; s = t.lockNext() {
+		now := c.now()
+		for _, n := range t.nodes() {
+			if n == nil || !match(n) {
+				continue
 			}
-			more = rest
-			s.unlock()
+			room, killed := s.removeLocked(n, reason, now)
+			c.giveBack(room)
+			if killed {
+				count++
+			}
 		}
+		s.unlock()
 	}
 	return count
 }

@@ -49,7 +49,7 @@ func TestAnUpdateLooksAgainWhetherTheOldVersionStillResides(t *testing.T) {
 			t.Fatal(err)
 		}
 		digest := c.digest(k)
-		s, old := &c.shards[0], c.find(digest, k)
+		s, old := c.shards[0].Load(), c.find(digest, k)
 		u := &update[int]{key: k, digest: digest, weight: 7, ttl: time.Hour, next: never,
 			fresh: newNode(k, 7, false)}
 		s.mu.Lock()

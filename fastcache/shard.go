@@ -22,23 +22,19 @@ const (
 // A shard holds the sessions whose digests share their top bits. Lookup reads its table
 // without a lock; every change happens under its one mutex, in the goroutine that asks for it.
 type shard[V any] struct {
-	table *atomic.Pointer[table[V]] // in Cache.tables; swapped under mu, loaded by everyone
-	cache *Cache[V]                 // whose shard it is; never changes
-	_     [48]byte                  // what writers touch stays off the line of the shard before
+	cache    *Cache[V]                 // whose shard it is; this and the next three never change
+	reporter *reporter[V]              // shared with the shards that it was once one with
+	table    *atomic.Pointer[table[V]] // its first entry in Cache.tables; swapped under mu, loaded by everyone
+	first    int                       // the first of its entries in Cache.shards and tables
+	span     atomic.Int32              // how many entries it has; halved under mu when it splits
+	_        [24]byte                  // what writers touch stays off the line of the shard before
 
 	// next is the instant at which the wheel wants attention, or never. It is lowered
 	// under mu before the alarm's horizon is loaded (see wakeBy); it may be too early.
 	next atomic.Int64
 
-	// undelivered counts the reports that were queued and whose OnRemove has not returned.
-	undelivered atomic.Int64
-
-	// deliverer is the goroutine that calls OnRemove for this shard, 0 if there is none: a Close
-	// that it calls would wait for itself.
-	deliverer atomic.Uint64
-
 	mu struct {
-		sync.Mutex // taken after overflow, before a group's; never two shards; never held over the caller's code
+		sync.Mutex // taken after overflow, before a group's; never two shards; never held over the caller's code; see lockShardOf
 		slots
 		wheel  *timerwheel.Wheel
 		loose  loose // the wheel still has this slot, which has been freed
@@ -49,16 +45,20 @@ type shard[V any] struct {
 
 		crowds *eviction.Lists // by bucket, the sessions whose search begins there; nil until one is suspect
 
-		reports    []Removal[V] // queued for OnRemove, oldest first
-		delivering bool         // a goroutine delivers, or is about to
+		delivers bool // the caller that releases the lock starts a goroutine that delivers reports
 
 		inserted uint64
 		removed  [reasons]uint64
 
 		work, maxWork int // sessions worked on in this hold of the lock, and in any
 	}
-	idle sync.Cond // on mu: signalled when delivering falls
-	_    [64]byte
+	_ [64]byte
+}
+
+// init makes a shard that has no table yet. Its next is to be set before it is listed.
+func (s *shard[V]) init(c *Cache[V], first, span int, r *reporter[V]) {
+	s.cache, s.reporter, s.first, s.table = c, r, first, &c.tables[first]
+	s.span.Store(int32(span))
 }
 
 // noSlot is no slot: it ends the list of free ones.
@@ -88,7 +88,7 @@ func grown[E any](s []E, n int) []E {
 
 // resetLocked makes a new shard usable, and gives the arrays of one that became empty back.
 func (s *shard[V]) resetLocked() {
-	s.table.Store(buckets.New[node[V]](1))
+	s.storeTableLocked(buckets.New[node[V]](1))
 	s.mu.slots = slots{free: noSlot}
 	s.mu.policy, s.mu.probation, s.mu.crowds = eviction.Policy{}, eviction.List{}, nil
 	s.mu.wheel, s.mu.loose = nil, loose{slot: noSlot}
@@ -105,6 +105,14 @@ func (s *shard[V]) allocLocked(now int64) uint32 {
 	s.mu.free = s.mu.hash[slot]
 	s.mu.resident++
 	return slot
+}
+
+// freeLocked frees the slot of a session that has left the table.
+func (s *shard[V]) freeLocked(slot uint32) {
+	s.mu.place[slot] = buckets.NoPlace
+	s.mu.hash[slot] = s.mu.free
+	s.mu.free = slot
+	s.mu.resident--
 }
 
 // addSlotsLocked doubles the slots, but stops where the bound on the count makes more unlikely.
@@ -178,13 +186,11 @@ func (s *shard[V]) unlock() {
 	s.walkLocked()
 	s.mu.maxWork = max(s.mu.maxWork, s.mu.work)
 	s.mu.work = 0
-	deliver := len(s.mu.reports) > 0 && !s.mu.delivering
-	if deliver {
-		s.mu.delivering = true
-	}
+	delivers := s.mu.delivers
+	s.mu.delivers = false
 	s.mu.Unlock()
-	if deliver {
+	if delivers {
 		// A goroutine of its own, so that a slow OnRemove never delays our caller.
-		go s.deliver(nil)
+		go s.reporter.deliver(s.cache, nil)
 	}
 }

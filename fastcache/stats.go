@@ -41,14 +41,15 @@ func (c *Cache[V]) Stats() Stats {
 	c.alarm.mu.Lock()
 	st.WakeUps = c.alarm.mu.wakeUps
 	c.alarm.mu.Unlock()
-	for i := range c.shards {
-		s := &c.shards[i]
+	for s := range c.eachShard {
 		s.mu.Lock()
 		removed := s.mu.removed
 		st.Inserted += s.mu.inserted
 		s.mu.Unlock()
 		st.add(&removed)
-		st.PendingReports += int(s.undelivered.Load())
+	}
+	for i := range c.reporters {
+		st.PendingReports += int(c.reporters[i].undelivered.Load())
 	}
 	st.ReportPanics = c.panics.Load() // last: a report that is no longer pending has been counted
 	return st

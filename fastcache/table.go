@@ -63,7 +63,14 @@ func (s *shard[V]) growTableLocked(n int) {
 		s.mu.place[slot] = t.Insert(s.mu.hash[slot], old.At(s.mu.place[slot]).Load())
 	}
 	s.rehomeLocked(t)
-	s.table.Store(t) // publishes: the new table is complete
+	s.storeTableLocked(t)
+}
+
+// storeTableLocked makes a table that of the shard.
+func (s *shard[V]) storeTableLocked(t *table[V]) {
+	for i := range s.span.Load() {
+		s.cache.tables[s.first+int(i)].Store(t) // publishes: the new table is complete
+	}
 }
 
 // byHomeLocked returns the slots of all residents by the bucket of a table where their search will begin,

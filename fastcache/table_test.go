@@ -41,7 +41,7 @@ func TestPromise2ReadersMissNothingWhileALargeTableIsCopied(t *testing.T) {
 			}
 		})
 	}
-	s := &c.shards[0]
+	s := c.shards[0].Load()
 	for n := 0; n < copies || during.Load() < sessions/100 && n < 100*copies; n++ {
 		s.mu.Lock()
 		copying.Store(true)
@@ -61,7 +61,7 @@ func TestPromise2ReadersMissNothingWhileALargeTableIsCopied(t *testing.T) {
 func TestPromise9OverflowIsCounted(t *testing.T) {
 	for _, mask := range []uint64{HashGood, HashConstant, HashTruncated} {
 		c := NewForTest(Config[int]{}, 1, mask)
-		s := &c.shards[0]
+		s := c.shards[0].Load()
 		for i := range 2000 { // about 100 at once, so no count is full
 			if err := c.Update(Key{"p", fmt.Sprint(i)}, i); err != nil {
 				t.Fatal(err)
@@ -88,7 +88,7 @@ func TestPromise9ProbesAreShortUnderAGoodHash(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if beyond := c.shards[0].table.Load().Beyond(); beyond > sessions/2 {
+	if beyond := c.shards[0].Load().table.Load().Beyond(); beyond > sessions/2 {
 		t.Errorf("%d sessions lie %d buckets beyond their own; want half as many at most", sessions, beyond)
 	}
 }

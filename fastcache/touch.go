@@ -13,8 +13,7 @@ func (c *Cache[V]) Touch(key Key, ttl time.Duration) bool {
 		return false
 	}
 	digest := c.digest(key)
-	s := c.shardOf(digest)
-	s.mu.Lock()
+	s := c.lockShardOf(digest)
 	next, ok := s.touchLocked(find(s.table.Load(), uint32(digest), key), ttl)
 	s.unlock()
 	if ok {

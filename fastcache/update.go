@@ -142,11 +142,10 @@ func (c *Cache[V]) update(u *update[V], value V) error {
 
 // store tries until the session is stored: most often once, under one lock.
 func (c *Cache[V]) store(u *update[V]) error {
-	s := c.shardOf(u.digest)
 	c.begin(u)
 	overflowing := false
 	for {
-		s.mu.Lock()
+		s := c.lockShardOf(u.digest)
 		out := s.storeLocked(u)
 		s.unlock()
 		switch out {
@@ -176,7 +175,7 @@ func (c *Cache[V]) store(u *update[V]) error {
 			u.room.add(more)
 		case othersMustGive:
 			if overflowing {
-				c.makeRoom(u, s)
+				c.makeRoom(u)
 				continue
 			}
 			// No caller waits for others with room in its hands, and one that has overflow keeps it
@@ -223,6 +222,9 @@ func (s *shard[V]) storeLocked(u *update[V]) outcome {
 		return out
 	}
 	s.mu.work++
+	if old == nil && s.mu.free == noSlot && s.splitLocked() {
+		return again // the session may belong to the other half
+	}
 	if old == nil {
 		s.insertLocked(u)
 	} else if !s.replaceLocked(u, old) {
@@ -369,34 +371,34 @@ func (s *shard[V]) replaceLocked(u *update[V], old *node[V]) bool {
 }
 
 // makeRoom takes room for the session from any shard, one lock at a time. It needs overflow.
-func (c *Cache[V]) makeRoom(u *update[V], home *shard[V]) {
+func (c *Cache[V]) makeRoom(u *update[V]) {
 	if more, ok := c.sweepRevoked(); ok { // of a DeletePartial that has begun since
 		u.room.add(more)
 		return
 	}
 	if c.cfg.Overflow == InvalidateAll {
-		c.clearAll(Cleared, home, u.key)
+		c.clearAll(Cleared, &u.key)
 		return
 	}
 	for asked := 0; asked < 2*len(c.shards); {
 		anyGoes := asked >= len(c.shards) // no shard has a session on probation that must go first
-		s := &c.shards[c.overflow.hand]
+		s := c.shards[c.overflow.hand].Load()
 		s.mu.Lock()
 		u.now = c.now()
 		var old *node[V]
-		if s == home { // what is to be replaced must not be evicted for it
+		if s == c.shardOf(u.digest) { // what is to be replaced must not be evicted for it
 			old = find(s.table.Load(), uint32(u.digest), u.key)
 		}
 		more, ok := s.expireOneLocked(u.now)
-		spent := s.batchUsedUpLocked()
+		spent, span := s.batchUsedUpLocked(), int(s.span.Load())
 		if !ok && !spent {
 			more, ok = s.evictForLocked(u, old, anyGoes)
 		}
 		s.unlock()
 		u.room.add(more)
 		if !spent {
-			c.overflow.hand = (c.overflow.hand + 1) % len(c.shards)
-			asked++
+			c.overflow.hand = (s.first + span) % len(c.shards)
+			asked += span
 		}
 		if ok {
 			return

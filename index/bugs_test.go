@@ -129,7 +129,7 @@ func reaches(g *Group[int], n *Node[int]) bool {
 func TestAGroupIsRevokedBeforeItsKeyIsFree(t *testing.T) {
 	x := New[int](1)
 	push(x, 1, "a", 0)
-	g, m := x.Find(1, "a"), &x.maps[0]
+	g, m := x.Find(1, "a"), x.maps[0].Load()
 	m.mu.Lock()
 	done := goBlocked(t, func() { revoke(x, 1, "a") })
 	if x.Find(1, "a") != g || !g.Revoked() {

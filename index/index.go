@@ -39,11 +39,18 @@ package index
 import (
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 )
 
 const (
-	// groupsPerMap is how many groups one map is meant to hold: growth copies them under its lock.
+	// groupsPerMap is how many groups one map is meant to hold: growth copies them under its lock. A map with room
+	// for so many splits when it is full.
 	groupsPerMap = 1024
+
+	// An index made for a number of partial keys has so many entries for each of its maps, and so many at least: its
+	// maps split until each has one entry.
+	mapEntries = 4
+	minEntries = 64
 
 	// maxPartialKeys is the most that New makes maps for: 2^20 of them, which take 400 MB when they are empty.
 	maxPartialKeys = 1 << 30
@@ -52,33 +59,60 @@ const (
 // An Index maps partial keys to groups. All methods are safe for concurrent use. The zero
 // Index is not usable, and panics with these words; call New. It must not be copied.
 type Index[T any] struct {
-	maps  []groups[T]  // by the top bits of the digest
-	shift uint         // 64 - log2(len(maps))
-	lone  *LoneKeys[T] // nil: no node is alone
+	maps      []atomic.Pointer[groups[T]] // by the top bits of the digest: each map has a run of entries
+	shift     uint                        // 64 - log2(len(maps))
+	splitRoom int                         // a full map with room for so many splits
+	lone      *LoneKeys[T]                // nil: no node is alone
 }
 
 // New returns an empty index that stays fast up to about the given number of partial keys, which may be 0 to
 // 2^30; beyond it, it works and grows. Another number panics.
-func New[T any](partialKeys int) *Index[T] { return newIndex[T](partialKeys, nil) }
+func New[T any](partialKeys int) *Index[T] {
+	maps := mapsFor(partialKeys)
+	return newIndex[T](maps, mapEntries*maps, nil)
+}
 
-func newIndex[T any](partialKeys int, lone *LoneKeys[T]) *Index[T] {
+// mapsFor returns the number of maps, a power of two, for a number of partial keys.
+func mapsFor(partialKeys int) int {
 	if partialKeys < 0 || partialKeys > maxPartialKeys {
 		panic(fmt.Sprintf("index: partialKeys is %d; want 0 to %d", partialKeys, maxPartialKeys))
 	}
-	log := bits.Len(uint(max(partialKeys-1, 0) / groupsPerMap))
-	x := &Index[T]{maps: make([]groups[T], 1<<log), shift: uint(64 - log), lone: lone}
-	for i := range x.maps {
-		x.maps[i].init(lone)
+	return 1 << bits.Len(uint(max(partialKeys-1, 0)/groupsPerMap))
+}
+
+// newIndex returns an index with so many maps, which may split until each has one of the entries. Both are powers of two.
+func newIndex[T any](maps, entries int, lone *LoneKeys[T]) *Index[T] {
+	entries = max(entries, maps, minEntries)
+	x := &Index[T]{
+		maps:      make([]atomic.Pointer[groups[T]], entries),
+		shift:     uint(64 - bits.TrailingZeros(uint(entries))),
+		splitRoom: groupsPerMap,
+		lone:      lone,
+	}
+	for i := range maps {
+		x.newMap(i*(entries/maps), entries/maps, smallGroups).list()
 	}
 	return x
 }
 
+// mapOf returns the map of a digest at this instant.
 func (x *Index[T]) mapOf(digest uint64) *groups[T] {
 	i := digest >> x.shift
 	if i >= uint64(len(x.maps)) {
 		panic("index: the zero Index is not usable; call New")
 	}
-	return &x.maps[i]
+	return x.maps[i].Load()
+}
+
+// eachMap yields every map, in the order of their digests. One that splits while it is yielded keeps its table as it was.
+func (x *Index[T]) eachMap(yield func(*groups[T]) bool) {
+	for at := 0; at < len(x.maps); {
+		m := x.maps[at].Load()
+		if !yield(m) {
+			return
+		}
+		at += m.span
+	}
 }
 
 // Find returns the group of a partial key, or nil if it has no sessions, or a lone one (see Walk). It takes no
@@ -94,11 +128,10 @@ func (x *Index[T]) Find(digest uint64, partial string) *Group[T] {
 // allocation up to inlinePartial bytes, two beyond. The group is mapped and not revoked.
 // The partial key is copied. A lone node gets a group.
 func (x *Index[T]) Lock(digest uint64, partial string) *Group[T] {
-	m := x.mapOf(digest)
 	for {
-		l, _ := m.find(digest, partial)
+		l, _ := x.mapOf(digest).find(digest, partial)
 		if l == nil {
-			l = m.add(newGroup[T](digest, partial))
+			l = x.add(newGroup[T](digest, partial))
 		}
 		if g := l.group.Load(); g == nil {
 			if h, ok := x.HoldExisting(digest, partial); ok {
@@ -157,15 +190,19 @@ func (x *Index[T]) Revoke(g *Group[T]) {
 // invariant: g.mu.mapped ⟺ its map holds g for its key. add never displaces what is there.
 func (x *Index[T]) unmapLocked(g *Group[T]) {
 	g.mu.mapped = false
-	x.mapOf(g.digest).remove(g)
+	x.remove(g)
 }
 
 // Len returns the number of partial keys that have a group or a lone node. It is exact when no writer is
 // under way, and takes the lock of each map in turn.
 func (x *Index[T]) Len() int {
 	n := 0
-	for i := range x.maps {
-		n += x.maps[i].size()
+	for at := 0; at < len(x.maps); {
+		m := x.maps[at].Load()
+		if count, split := m.size(); !split {
+			n += count
+			at += m.span
+		}
 	}
 	return n
 }
@@ -173,8 +210,8 @@ func (x *Index[T]) Len() int {
 // All calls yield with every mapped group until it returns false; lone nodes have none. It takes no lock and is
 // weakly consistent: a group that is mapped throughout is met once, others perhaps.
 func (x *Index[T]) All(yield func(*Group[T]) bool) {
-	for i := range x.maps {
-		for l := range x.maps[i].table.Load().All() {
+	for m := range x.eachMap {
+		for l := range m.table.Load().All() {
 			if g := l.group.Load(); g != nil && !yield(g) {
 				return
 			}

@@ -13,21 +13,23 @@ func (x *Index[T]) checkInvariants() error {
 		}
 		return err == nil
 	})
-	for i := range x.maps {
-		m := &x.maps[i]
+	for m := range x.eachMap {
 		mapped := 0
 		for range m.table.Load().All() {
 			mapped++
 		}
-		if err == nil && mapped != m.size() {
-			err = fmt.Errorf("index: map %d holds %d groups and counts %d", i, mapped, m.size())
+		count, split := m.size()
+		if err == nil && (mapped != count || split) {
+			err = fmt.Errorf("index: the map of entry %d holds %d groups and counts %d; it has split: %v", m.first, mapped, count, split)
+		}
+		for i := range m.span {
+			if err == nil && x.maps[m.first+i].Load() != m {
+				err = fmt.Errorf("index: entry %d does not lead to the map of %d from %d on", m.first+i, m.span, m.first)
+			}
 		}
 		if err == nil {
 			err = m.table.Load().Check(func(l *link[T]) uint32 {
-				if g := l.group.Load(); g != nil {
-					return hashOf(g.digest)
-				}
-				return hashOf(m.lone.Digest(l.node()))
+				return hashOf(m.digestOf(l))
 			})
 		}
 	}

@@ -18,9 +18,10 @@ type LoneKeys[T any] struct {
 }
 
 // NewLone returns an empty index whose partial keys with one node have no group, if the node was pushed under
-// Hold. Its readers use Walk.
-func NewLone[T any](partialKeys int, keys LoneKeys[T]) *Index[T] {
-	return newIndex(partialKeys, &keys)
+// Hold. Its readers use Walk. It begins with what a number of partial keys needs, and stays fast up to the most that there
+// may be; each is up to 2^30.
+func NewLone[T any](partialKeys, most int, keys LoneKeys[T]) *Index[T] {
+	return newIndex(mapsFor(partialKeys), mapsFor(most), &keys)
 }
 
 // node returns the node of a link that is not a group's.
@@ -40,13 +41,12 @@ type Held[T any] struct {
 
 // Hold locks a partial key, whether it has nodes or not. It does not allocate, nor keep the string beyond Release.
 func (x *Index[T]) Hold(digest uint64, partial string) Held[T] {
-	m := x.mapOf(digest)
 	for {
-		l, _ := m.find(digest, partial)
+		l, _ := x.mapOf(digest).find(digest, partial)
 		if h, ok := x.holdGroup(l); ok {
 			return h
 		}
-		m.mu.Lock()
+		m := x.lockMap(digest)
 		l, p := m.find(digest, partial)
 		switch {
 		case l == nil:
@@ -84,8 +84,7 @@ func (x *Index[T]) HoldOf(n *Node[T]) Held[T] {
 			return Held[T]{index: x, group: g}
 		}
 		digest := x.lone.Digest(n)
-		m := x.mapOf(digest)
-		m.mu.Lock()
+		m := x.lockMap(digest)
 		if n.group.Load() == nil { // a lone node gets its group under this lock
 			h := Held[T]{index: x, m: m, digest: digest}
 			if n.prev != n {
@@ -155,7 +154,8 @@ func (h *Held[T]) PushNewest(n *Node[T]) {
 		if n.group.Load() != nil || n.prev != nil {
 			panic("index: a node is linked at most once; readers may still stand on it")
 		}
-		h.lone, h.place = n, h.m.insertLocked(h.digest, &n.link)
+		h.lone = n
+		h.m, h.place = h.m.insertLocked(h.digest, &n.link)
 		return
 	}
 	h.Group().PushNewest(n)
@@ -208,9 +208,9 @@ func (h *Held[T]) Unlink(n *Node[T]) bool {
 // leave takes an empty group out of the map at once, and holds the map in its place. The group's partial key has gone with
 // its nodes, so no search would find it.
 func (h *Held[T]) leave() {
-	g, m := h.group, h.index.mapOf(h.group.digest)
+	g := h.group
 	g.mu.mapped = false
-	m.mu.Lock()
+	m := h.index.lockMap(g.digest)
 	m.removeLocked(g.digest, g.place)
 	g.mu.Unlock()
 	*h = Held[T]{index: h.index, m: m, digest: g.digest}
@@ -270,8 +270,8 @@ func (w Walk[T]) End() {
 // key that has nodes throughout is met once, others perhaps.
 func (x *Index[T]) Walks() iter.Seq[Walk[T]] {
 	return func(yield func(Walk[T]) bool) {
-		for i := range x.maps {
-			for l := range x.maps[i].table.Load().All() {
+		for m := range x.eachMap {
+			for l := range m.table.Load().All() {
 				if !l.walk(yield) {
 					return
 				}

@@ -19,7 +19,7 @@ type loneNode = Node[keyed]
 
 // newLone returns an index that hashes partial keys with a given function.
 func newLone(partialKeys int, digest func(string) uint64) *Index[keyed] {
-	return NewLone(partialKeys, LoneKeys[keyed]{
+	return NewLone(partialKeys, partialKeys, LoneKeys[keyed]{
 		Partial: func(n *loneNode) string { return n.Item.partial },
 		Digest:  func(n *loneNode) uint64 { return digest(n.Item.partial) },
 	})
@@ -167,26 +167,48 @@ func (m *loneModel) check(t *rapid.T) {
 
 func TestAnIndexWithLoneNodesDoesWhatAMapOfSlicesWouldDo(t *testing.T) {
 	for name, digest := range map[string]func(string) uint64{
-		"good digest":     func(partial string) uint64 { return mix(uint64(len(partial))) },
+		"good digest":     digestOf,
 		"constant digest": func(string) uint64 { return 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				m := &loneModel{newLone(rapid.SampledFrom([]int{1, 20480}).Draw(t, "partialKeys"), digest), digest,
 					map[string][]*loneNode{}, nil, map[*Group[keyed]][]*loneNode{}}
+				m.x.splitRoom = smallGroups // so that maps split
 				t.Repeat(map[string]func(*rapid.T){
-					"push": m.push, "unlink": m.unlink, "unlink more": m.unlink, "replace": m.replace, "group": m.group, "": m.check,
+					"push": m.push, "unlink": m.unlink, "unlink more": m.unlink, "replace": m.replace, "group": m.group,
+					"push under new keys": m.pushMany, "": m.check,
 				})
 			})
 		})
 	}
 }
 
+// digestOf is a digest of a string that is as good as random.
+func digestOf(partial string) (digest uint64) {
+	for _, b := range []byte(partial) {
+		digest = mix(digest ^ uint64(b))
+	}
+	return digest
+}
+
+// pushMany gives partial keys that are like no others a node each.
+func (m *loneModel) pushMany(t *rapid.T) {
+	for range 10 {
+		n := m.fresh(fmt.Sprint("partial key ", len(m.all)))
+		h := m.hold(t, n.Item.partial)
+		h.PushNewest(n)
+		m.linked[n.Item.partial] = []*loneNode{n}
+		m.wantHeld(t, &h, n.Item.partial)
+		h.Release()
+	}
+}
+
 // A map with lone nodes grows and shrinks, and finds each by its partial key.
 func TestLoneNodesAreFoundWhileTheirMapGrowsAndShrinks(t *testing.T) {
-	digest := func(partial string) uint64 { return mix(uint64(len(partial))*7 ^ uint64(partial[len(partial)/2])<<8) }
+	digest := digestOf
 	x := newLone(1, digest)
-	const count = 2000
+	const count = 4000
 	var nodes []*loneNode
 	for i := range count {
 		n := &loneNode{Item: keyed{fmt.Sprint("host", i, "example"), i}}

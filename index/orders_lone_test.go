@@ -22,7 +22,7 @@ type keyedItem struct {
 }
 
 func newLoneScene(r *orders.Run) *loneScene {
-	s := &loneScene{NewLone(1, LoneKeys[keyedItem]{
+	s := &loneScene{NewLone(1, 1, LoneKeys[keyedItem]{
 		Partial: func(n *Node[keyedItem]) string { return n.Item.partial },
 		Digest:  func(*Node[keyedItem]) uint64 { return digest },
 	}), r}

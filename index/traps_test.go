@@ -27,7 +27,11 @@ func TestTheNumberOfMapsGrowsWithTheExpectedGroups(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := New[int](c.groups)
-			if got := len(x.maps); got != c.wantedMaps {
+			got := 0
+			for range x.eachMap {
+				got++
+			}
+			if got != c.wantedMaps {
 				t.Errorf("New(%d) has %d maps; want %d", c.groups, got, c.wantedMaps)
 			}
 			for _, digest := range []uint64{0, 1, 1 << 63, ^uint64(0)} {
@@ -45,14 +49,32 @@ func TestNoMapHoldsMuchMoreThanItsShare(t *testing.T) {
 		push(x, mix(uint64(i)), partialKey(i), i)
 	}
 	const most = groupsPerMap + 5*32 // five standard deviations
-	for i := range x.maps {
-		if got := x.maps[i].size(); got > most {
-			t.Errorf("map %d of %d holds %d groups; want about %d", i, len(x.maps), got, groupsPerMap)
+	for m := range x.eachMap {
+		if got, _ := m.size(); got > most {
+			t.Errorf("the map of %d entries from %d on holds %d groups; want about %d", m.span, m.first, got, groupsPerMap)
 		}
 	}
 	if got := x.Len(); got != groups {
 		t.Errorf("Len() = %d; want %d", got, groups)
 	}
+}
+
+// Where there are more groups than were expected, maps split: none grows beyond its share.
+func TestNoMapGrowsBeyondItsShareWhileOthersAreFree(t *testing.T) {
+	const groups = minEntries * groupsPerMap / 2
+	x := New[int](1)
+	for i := range groups {
+		push(x, mix(uint64(i)), partialKey(i), i)
+	}
+	for m := range x.eachMap {
+		if m.mu.room >= 2*groupsPerMap {
+			t.Errorf("the map of %d entries from %d on has room for %d groups; want less than %d", m.span, m.first, m.mu.room, 2*groupsPerMap)
+		}
+	}
+	for i := range groups {
+		wantItems(t, x, mix(uint64(i)), partialKey(i), i)
+	}
+	wantInvariants(t, x)
 }
 
 // Digests that differ in a few bits only, wherever those are, must use many buckets.
@@ -98,7 +120,7 @@ func TestARegularPatternOfDigestsMakesNoLongSearches(t *testing.T) {
 			for i := range groups {
 				push(x, c.digest(uint64(i)), partialKey(i), i)
 			}
-			if beyond := x.maps[0].table.Load().Beyond(); beyond > groups/2 {
+			if beyond := x.maps[0].Load().table.Load().Beyond(); beyond > groups/2 {
 				t.Errorf("%d groups lie %d buckets beyond their own; want half as many at most", groups, beyond)
 			}
 			wantInvariants(t, x)
@@ -130,11 +152,11 @@ func TestGroupsWithEqualDigestsStayApart(t *testing.T) {
 // Between Lock's look into the map and its store, another may make the group.
 func TestTwoWhoMakeTheSameGroupShareIt(t *testing.T) {
 	x := New[int](1)
-	m := &x.maps[0]
+	m := x.maps[0].Load()
 	m.mu.Lock()
 	done := goBlocked(t, func() { push(x, 1, "a", 1) }) // has looked
 	first := newGroup[int](1, "a")
-	first.place = m.insertLocked(1, &first.link)
+	_, first.place = m.insertLocked(1, &first.link)
 	m.mu.Unlock()
 	wait(t, done, "Lock")
 	if x.Find(1, "a") != first {

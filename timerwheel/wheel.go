@@ -69,6 +69,7 @@ import (
 	"iter"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // A Tick is an instant in units that the owner chooses, counted from wherever the owner likes.
@@ -127,6 +128,14 @@ func New(now Tick) *Wheel {
 		w.nodes[head].next, w.nodes[head].prev = uint32(head), uint32(head)
 	}
 	return w
+}
+
+// Clone returns a Wheel with the same time and the same deadlines. It costs a copy of the memory.
+func (w *Wheel) Clone() *Wheel {
+	w.mustBeMade()
+	clone := *w
+	clone.nodes = slices.Clone(w.nodes)
+	return &clone
 }
 
 // Schedule makes slot due at deadline, in place of any deadline it had. A deadline that is not after

@@ -1,6 +1,9 @@
 package eviction
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // NoSlot is none: it ends a list, and an eviction that spares no slot is told to spare it.
 const NoSlot = ^uint32(0)
@@ -95,6 +98,9 @@ type List struct {
 // listed is the state of a slot that is on a List.
 const listed = 1
 
+// Clone returns a copy of the list.
+func (l *List) Clone() List { return List{slices.Clone(l.links), l.chain} }
+
 // Has reports whether a slot is on the list.
 func (l *List) Has(slot uint32) bool {
 	return int(slot) < len(l.links) && l.links[slot].state == listed
@@ -128,6 +134,9 @@ type Lists struct {
 
 // NewLists returns so many empty lists.
 func NewLists(lists int) *Lists { return &Lists{chains: make([]chain, lists)} }
+
+// Clone returns a copy of the lists.
+func (l *Lists) Clone() *Lists { return &Lists{slices.Clone(l.links), slices.Clone(l.chains)} }
 
 // Add makes a slot that is on no list the newest of one; slots is how many the shard has.
 func (l *Lists) Add(list int, slot uint32, slots int) {

@@ -57,7 +57,10 @@
 // are made at the first eviction. A Policy takes 12 bytes for each slot and about 7 more for ghosts.
 package eviction
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // MaxUses is the largest count of uses that makes a difference: two bits are enough for it.
 const MaxUses = 3
@@ -134,6 +137,14 @@ func (p *Policy) Reserve(n int) {
 	}
 	p.ghosts = ghosts{} // their beats were shorter
 	p.returns.cold = NoSlot
+}
+
+// Clone returns a Policy with the same queues that has learnt the same. It costs a copy of the memory.
+func (p *Policy) Clone() Policy {
+	clone := *p
+	clone.links = slices.Clone(p.links)
+	clone.ghosts.recent, clone.ghosts.sample = slices.Clone(p.ghosts.recent), slices.Clone(p.ghosts.sample)
+	return clone
 }
 
 // Insert queues the slot of a new session with 32 bits of its key's hash: in main if its ghost

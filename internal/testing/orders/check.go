@@ -35,9 +35,9 @@ var concurrent = []struct {
 	fields []string
 }{
 	{"internal/buckets", nil},
-	{"index", []string{"prev", "partial", "digest", "place", "mapped", "count", "room"}},
+	{"index", []string{"prev", "partial", "digest", "place", "mapped", "count", "room", "split"}},
 	{"fastcache", []string{"value", "slot", // of an entry
-		"closed", "reports", "delivering", "inserted", "resident", "place", "hash", "free", "work", "maxWork", // of a shard
+		"closed", "reports", "delivering", "inserted", "resident", "place", "hash", "free", "work", "maxWork", "delivers", // of a shard
 		"timer", "pending", "passing", "wakeUps", // of the alarm
 		"count", "hand"}}, // of a sweep; of what is taken in turn on an overflow
 }

@@ -1,0 +1,103 @@
+package fastcache
+
+import (
+	"fmt"
+	"testing"
+)
+
+// full returns a cache of one shard with so many sessions that it has no free slot, which splits from now on as soon as it
+// can. The value of a session is its number.
+func full(t *testing.T, sessions int, mask uint64) *Cache[int] {
+	t.Helper()
+	c := NewForTest(Config[int]{}, Splitting, mask)
+	c.splitSlots = sessions + 1
+	for i := range sessions {
+		mustPut(t, c, Key{fmt.Sprint("p", i%7), fmt.Sprint(i)}, i)
+	}
+	c.splitSlots = smallShard
+	if s := c.shards[0].Load(); c.manyShards() || s.mu.free != noSlot {
+		t.Fatalf("%d sessions do not fill one shard", sessions)
+	}
+	return c
+}
+
+// However far an iteration has come, shards that split do not make it miss a session, or meet it twice.
+func TestPromise7AllYieldsEachSessionOnceWhileShardsSplit(t *testing.T) {
+	const sessions = 1024 // four batches
+	for _, mask := range []uint64{HashGood, HashTruncated} {
+		for after := 0; after < sessions; after += 100 {
+			c := full(t, sessions, mask)
+			yielded := make([]int, sessions)
+			n := 0
+			for _, v := range c.All() {
+				if v < sessions {
+					yielded[v]++
+				}
+				if n++; n == after || n == after+300 {
+					before := c.ShardsForTest()
+					for i := 0; c.ShardsForTest() < min(4*before, 4); i++ {
+						mustPut(t, c, Key{"new", fmt.Sprint(n, i)}, sessions)
+					}
+				}
+			}
+			for v, times := range yielded {
+				if times != 1 {
+					t.Fatalf("All yields session %d %d times, where shards split after %d; want once", v, times, after)
+				}
+			}
+			if err := c.CheckInvariantsForTest(); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.DeletePartial("new") + c.Clear(); got < sessions || c.Size() != 0 {
+				t.Fatalf("%d sessions were removed, %d are left; want %d and more removed, and none left", got, c.Size(), sessions)
+			}
+			c.Close()
+		}
+	}
+}
+
+// A cache without a bound on the count does no more at once when it is large: no shard has more slots than when it was
+// small. Promise 2 holds all along.
+func TestGrowthSplitsWhatItWouldCopy(t *testing.T) {
+	for _, hash := range []Hash{XXHash, SecretHash} {
+		c, err := New(Config[int]{Hash: hash, MaxWeight: 1 << 40, Weigh: func(Key, int) int64 { return 1 }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions := 1 << 18
+		if testing.Short() {
+			sessions = 1 << 17
+		}
+		if 2*sessions < unboundedShards*splitSessions {
+			t.Fatal("too few sessions for a shard to split")
+		}
+		for i := range sessions {
+			mustPut(t, c, Key{fmt.Sprint(i / 3), fmt.Sprint(i)}, i)
+		}
+		for s := range c.eachShard {
+			if n := len(s.mu.place); n > splitSessions {
+				t.Fatalf("a shard has %d slots; want %d at most", n, splitSessions)
+			}
+		}
+		for i := range sessions {
+			if v, ok := c.Lookup(Key{fmt.Sprint(i / 3), fmt.Sprint(i)}); !ok || v != i {
+				t.Fatalf("Lookup of session %d = %d, %v", i, v, ok)
+			}
+		}
+		if err := c.CheckInvariantsForTest(); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+}
+
+// Sessions whose digests are too much alike to part stay in one shard, which doubles.
+func TestAShardOfEqualDigestsDoubles(t *testing.T) {
+	c := full(t, 64, HashConstant)
+	for i := range 64 {
+		mustPut(t, c, Key{"new", fmt.Sprint(i)}, i)
+	}
+	if s := c.shards[0].Load(); c.manyShards() || len(s.mu.place) != 128 {
+		t.Errorf("%d shards, the first with %d slots; want one with 128", c.ShardsForTest(), len(s.mu.place))
+	}
+}
