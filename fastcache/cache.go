@@ -55,10 +55,11 @@ type Cache[V any] struct {
 	firstTable    int // buckets of a shard's first table; see firstTable
 	splitSlots    int // a full shard with so many slots splits
 
-	maxSessions int64
-	maxWeight   int64
-	clocked     bool // every Lookup reads the clock
-	counted     bool // or is counted
+	maxSessions atomic.Int64 // see SetMaxSessions; loaded under a shard's lock by who claims room
+	maxWeight   atomic.Int64 // likewise
+	resizing    atomic.Bool  // SetMaxSessions or SetMaxWeight is at work, and a bound may be exceeded
+	clocked     bool         // every Lookup reads the clock
+	counted     bool         // or is counted
 
 	// revoking counts the sweeps under way: who need not know which they are, takes no lock. It lies with what is
 	// hardly ever written, for every Lookup reads it.
@@ -109,23 +110,23 @@ func shardsFor(maxSessions int) int {
 // of two.
 func newCache[V any](cfg Config[V], shards, entries int) *Cache[V] {
 	c := &Cache[V]{
-		cfg:         cfg,
-		seed:        maphash.MakeSeed(),
-		birth:       time.Now(),
-		hashMask:    math.MaxUint64,
-		secret:      cfg.Hash == SecretHash,
-		tables:      make([]atomic.Pointer[table[V]], entries),
-		shards:      make([]atomic.Pointer[shard[V]], entries),
-		shardShift:  uint(64 - bits.TrailingZeros(uint(entries))),
-		reporters:   make([]reporter[V], shards),
-		maxSessions: math.MaxInt64,
-		maxWeight:   math.MaxInt64,
-		clocked:     cfg.ExactClock || cfg.IdleTTL > 0,
-		demotes:     newDemotes(),
-		counted:     cfg.ExactClock || cfg.IdleTTL > 0 || cfg.RecordStats,
+		cfg:        cfg,
+		seed:       maphash.MakeSeed(),
+		birth:      time.Now(),
+		hashMask:   math.MaxUint64,
+		secret:     cfg.Hash == SecretHash,
+		tables:     make([]atomic.Pointer[table[V]], entries),
+		shards:     make([]atomic.Pointer[shard[V]], entries),
+		shardShift: uint(64 - bits.TrailingZeros(uint(entries))),
+		reporters:  make([]reporter[V], shards),
+		clocked:    cfg.ExactClock || cfg.IdleTTL > 0,
+		demotes:    newDemotes(),
+		counted:    cfg.ExactClock || cfg.IdleTTL > 0 || cfg.RecordStats,
 	}
+	c.maxSessions.Store(math.MaxInt64)
+	c.maxWeight.Store(math.MaxInt64)
 	if cfg.MaxSessions > 0 {
-		c.maxSessions = int64(cfg.MaxSessions)
+		c.maxSessions.Store(int64(cfg.MaxSessions))
 		mean := float64(cfg.MaxSessions) / float64(shards)
 		most := min(int(mean+4*math.Sqrt(mean)), cfg.MaxSessions)
 		c.shardSessions = (most + smallShard - 1) / smallShard * smallShard // ghosts come in whole buckets
@@ -136,7 +137,7 @@ func newCache[V any](cfg Config[V], shards, entries int) *Cache[V] {
 		c.maxCrowd = crowdLimit
 	}
 	if cfg.MaxWeight > 0 {
-		c.maxWeight = cfg.MaxWeight
+		c.maxWeight.Store(cfg.MaxWeight)
 	}
 	if !cfg.NoIndex {
 		c.index = index.NewLone(shards*sessionsPerShard, entries*splitSessions, index.LoneKeys[entry[V]]{

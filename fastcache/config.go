@@ -83,7 +83,7 @@ const (
 // 24 hours, indexed by partial key. A Config is read once, by New.
 type Config[V any] struct {
 	// MaxSessions bounds the number of sessions, exactly. Zero means DefaultMaxSessions,
-	// or no bound on the count where MaxWeight is set.
+	// or no bound on the count where MaxWeight is set. SetMaxSessions changes it later.
 	MaxSessions int
 
 	// MaxPerPartial bounds the sessions of one partial key; over it, that key's oldest
@@ -91,7 +91,7 @@ type Config[V any] struct {
 	MaxPerPartial int
 
 	// MaxWeight bounds the sum of the weights of all sessions, exactly, in the unit that
-	// Weigh uses. Zero means no such bound but that of int64. It needs Weigh.
+	// Weigh uses. Zero means no such bound but that of int64. It needs Weigh. SetMaxWeight changes it later.
 	MaxWeight int64
 
 	// Weigh returns a session's weight. It is called once per Update, in the caller's

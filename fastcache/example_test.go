@@ -182,3 +182,14 @@ func ExampleConfig_maxWeight() {
 	// 2 sessions of 804 bytes
 	// too heavy: true
 }
+
+func ExampleCache_SetMaxSessions() {
+	cache, _ := fastcache.New(fastcache.Config[int]{MaxSessions: 1000})
+	defer cache.Close()
+	for i := range 1000 {
+		cache.Update(fastcache.Key{Partial: "example.net:443", ID: fmt.Sprint(i)}, i)
+	}
+	cache.SetMaxSessions(100) // memory is short
+	fmt.Println(cache.Size(), "sessions,", cache.Stats().Evicted, "evicted")
+	// Output: 100 sessions, 900 evicted
+}

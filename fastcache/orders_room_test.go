@@ -3,6 +3,7 @@
 package fastcache
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"testing"
@@ -13,8 +14,9 @@ import (
 // within checks that no bound of the configuration is exceeded at any step that the calling thread sees.
 func (s *scene) within() {
 	s.run.Look(func() {
-		if n, w := s.sessions.Load(), s.weight.Load(); n > s.maxSessions || w > s.maxWeight || n < 0 || w < 0 {
-			s.run.Failf("%d places are taken of %d, and weight %d of %d", n, s.maxSessions, w, s.maxWeight)
+		n, w, most, heaviest := s.sessions.Load(), s.weight.Load(), s.maxSessions.Load(), s.maxWeight.Load()
+		if n > most || w > heaviest || n < 0 || w < 0 {
+			s.run.Failf("%d places are taken of %d, and weight %d of %d", n, most, w, heaviest)
 		}
 	})
 }
@@ -27,7 +29,9 @@ func TestOrdersClaimsStayWithinTheBound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			orders.All(t, func(r *orders.Run) {
-				s := &scene{&Cache[int]{maxSessions: 2, maxWeight: 4}, r}
+				s := &scene{&Cache[int]{}, r}
+				s.maxSessions.Store(2)
+				s.maxWeight.Store(4)
 				claimed := 0
 				for range 3 {
 					r.Go("claims", func() {
@@ -129,6 +133,74 @@ func TestOrdersRoomOfAnotherShard(t *testing.T) {
 		r.Go("Update", func() { s.put(near[0], 2, soon); s.within() })
 		r.Go("Delete", func() { s.Delete(far); s.within() })
 		r.AtRest(func() error { return s.account([]int{1, 2}, nil) })
+	})
+}
+
+// A bound that is lowered while others store holds when the call returns, and from then on.
+func TestOrdersALowerBoundMeetsUpdates(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		shards int
+		before int // sessions that there are
+	}{
+		{"one has to go", 1, 2},
+		{"none has to go", 1, 1},
+		{"one has to go, of two shards", 2, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := sharded(r, Config[int]{MaxSessions: 3, NoIndex: true, TTL: soon}, tt.shards).hold()
+				near, far := s.keysOf()
+				for i, key := range []Key{near[0], far}[:tt.before] {
+					s.put(key, i, soon)
+				}
+				lowered := false
+				within := func() {
+					r.Look(func() {
+						if n := s.sessions.Load(); lowered && n > 1 {
+							r.Failf("%d sessions; want 1 at most, the bound", n)
+						}
+					})
+				}
+				r.Go("Update", func() { s.put(near[1], 2, soon); within() })
+				r.Go("SetMaxSessions", func() {
+					if err := s.SetMaxSessions(1); err != nil {
+						r.Failf("SetMaxSessions = %v", err)
+					}
+					lowered = true
+					within()
+				})
+				r.AtRest(func() error {
+					if n := s.Size(); n != 1 {
+						return fmt.Errorf("%d sessions are left; want 1", n)
+					}
+					return s.account(append([]int{0, 1}[:tt.before:tt.before], 2), nil)
+				})
+			})
+		})
+	}
+}
+
+// An Update that has begun with a session which a lower bound would not hold is refused, or its session goes.
+func TestOrdersALowerWeightMeetsAnUpdate(t *testing.T) {
+	orders.All(t, func(r *orders.Run) {
+		s := newScene(r, Config[int]{MaxWeight: 8, NoIndex: true, Weigh: func(_ Key, v int) int64 { return int64(v) }}).hold()
+		r.Go("Update", func() {
+			if err := s.UpdateTTL(keyA, 5, soon); err != nil && !errors.Is(err, ErrTooHeavy) {
+				r.Failf("UpdateTTL = %v", err)
+			}
+		})
+		r.Go("SetMaxWeight", func() {
+			if err := s.SetMaxWeight(3); err != nil {
+				r.Failf("SetMaxWeight = %v", err)
+			}
+		})
+		r.AtRest(func() error {
+			if n, w := s.Size(), s.weight.Load(); n != 0 || w != 0 {
+				return fmt.Errorf("%d sessions of weight %d are left; want none", n, w)
+			}
+			return nil
+		})
 	})
 }
 

@@ -90,7 +90,7 @@ func (c *Cache[V]) probationFirst(u *update[V]) bool {
 		return false
 	}
 	proven := all - int64(hand.sessions) - on
-	if proven >= c.maxSessions-c.maxSessions/2 {
+	if most := c.maxSessions.Load(); proven >= most-most/2 {
 		return false
 	}
 	if c.cfg.Weigh == nil {
@@ -98,7 +98,8 @@ func (c *Cache[V]) probationFirst(u *update[V]) bool {
 	}
 	endedWeight, weight := c.probation.weight.ended.Load(), c.weight.Load()
 	onWeight := c.probation.weight.begun.Load() - endedWeight - own.weight - hand.probation.weight
-	return weight-hand.weight-onWeight < c.maxWeight-c.maxWeight/2
+	most := c.maxWeight.Load()
+	return weight-hand.weight-onWeight < most-most/2
 }
 
 // endProbationLocked takes a slot off the list of those on probation, which it must be on, and

@@ -37,7 +37,7 @@ func (c *Cache[V]) giveBack(r room) {
 func (c *Cache[V]) claimSession() bool {
 	for {
 		n := c.sessions.Load()
-		if n >= c.maxSessions {
+		if n >= c.maxSessions.Load() {
 			return false
 		}
 		if c.sessions.CompareAndSwap(n, n+1) {
@@ -50,7 +50,7 @@ func (c *Cache[V]) claimSession() bool {
 func (c *Cache[V]) claimWeight(weight int64) bool {
 	for {
 		w := c.weight.Load()
-		if weight > c.maxWeight-w {
+		if weight > c.maxWeight.Load()-w {
 			return false
 		}
 		if c.weight.CompareAndSwap(w, w+weight) {
@@ -89,6 +89,7 @@ const (
 	closed                        // the cache is closed
 	early                         // the clock is one by which the cache has not been made yet
 	present                       // nothing is stored, for update.found is there
+	tooHeavy                      // no room would do, by a bound that is new
 	again                         // the batch is used up, or the old version has gone: begin anew, and let others have the lock
 	victimWaits                   // update.victim must be removed from its shard
 	expiredWaits                  // sessions of other shards may have expired, and go first
@@ -97,7 +98,7 @@ const (
 )
 
 // endings are the errors of an Update whose last attempt came to such an outcome.
-var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock, present: nil}
+var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock, present: nil, tooHeavy: ErrTooHeavy}
 
 // Update stores a session under key for Config.TTL, in place of the one that the key had.
 // It becomes the newest of its partial key. The key is copied, the value is not.
@@ -129,7 +130,7 @@ func (c *Cache[V]) update(u *update[V], value V) error {
 	}
 	if c.cfg.Weigh != nil {
 		u.weight = c.cfg.Weigh(u.key, value)
-		if err := checkWeight(u.weight, c.maxWeight); err != nil {
+		if err := checkWeight(u.weight, c.maxWeight.Load()); err != nil {
 			return err
 		}
 	}
@@ -149,7 +150,7 @@ func (c *Cache[V]) store(u *update[V]) error {
 		out := s.storeLocked(u)
 		s.unlock()
 		switch out {
-		case stored, closed, early, present:
+		case stored, closed, early, present, tooHeavy:
 			if out != stored {
 				u.room.probation.add(u.own())
 			}
@@ -259,6 +260,9 @@ func (s *shard[V]) claimLocked(u *update[V], old *node[V]) outcome {
 			if c.claimWeight(missing) {
 				u.room.weight += missing
 				return goOn
+			}
+			if u.weight > c.maxWeight.Load() {
+				return tooHeavy
 			}
 		}
 		more, ok := s.expireOneLocked(u.now)
@@ -386,7 +390,7 @@ func (c *Cache[V]) makeRoom(u *update[V]) {
 		s.mu.Lock()
 		u.now = c.now()
 		var old *node[V]
-		if s == c.shardOf(u.digest) { // what is to be replaced must not be evicted for it
+		if u.fresh != nil && s == c.shardOf(u.digest) { // what is to be replaced must not be evicted for it
 			old = find(s.table.Load(), uint32(u.digest), u.key)
 		}
 		more, ok := s.expireOneLocked(u.now)

@@ -21,11 +21,8 @@ func (s *shard[V]) checkHeldLocked() error {
 	if _, err := s.checkLocked(); err != nil {
 		return err
 	}
-	if places := int(c.sessions.Load()); places < 0 || places > int(c.maxSessions) {
-		return fmt.Errorf("%d places are taken of %d", places, c.maxSessions)
-	}
-	if weight := c.weight.Load(); weight < 0 || weight > c.maxWeight {
-		return fmt.Errorf("the weight is %d of %d", weight, c.maxWeight)
+	if err := c.checkBounds(); err != nil && !c.resizing.Load() {
+		return err
 	}
 	if c.index == nil {
 		return nil
@@ -36,6 +33,17 @@ func (s *shard[V]) checkHeldLocked() error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// checkBounds checks what is counted against the bounds, which only a caller that holds a shard can make exact.
+func (c *Cache[V]) checkBounds() error {
+	if places, most := c.sessions.Load(), c.maxSessions.Load(); places < 0 || places > most {
+		return fmt.Errorf("%d places are taken of %d", places, most)
+	}
+	if weight, most := c.weight.Load(), c.maxWeight.Load(); weight < 0 || weight > most {
+		return fmt.Errorf("the weight is %d of %d", weight, most)
 	}
 	return nil
 }

@@ -88,7 +88,9 @@ func TestOrdersAMapSplits(t *testing.T) {
 					s.run.Failf("Len = %d; want %d, or one more", got, smallGroups)
 				}
 			},
-			"stores": func(s *loneScene, n *Node[keyedItem]) { s.finds(s.store(n.Item.id+smallGroups+2), "after it was stored") },
+			"stores": func(s *loneScene, n *Node[keyedItem]) {
+				s.finds(s.store(n.Item.id+smallGroups+2), "after it was stored")
+			},
 		} {
 			t.Run(fmt.Sprint(name, " in half ", half), func(t *testing.T) {
 				orders.All(t, func(r *orders.Run) {

@@ -202,6 +202,8 @@ func (s *Subject) LookupOrUpdate(k model.Key, v uint64, ttl time.Duration) (uint
 	return actual, found, modelError(err)
 }
 
+func (s *Subject) SetMaxSessions(n int) error                { return s.Cache.SetMaxSessions(n) }
+func (s *Subject) SetMaxWeight(weight int64) error           { return s.Cache.SetMaxWeight(weight) }
 func (s *Subject) Touch(k model.Key, ttl time.Duration) bool { return s.Cache.Touch(s.key(k), ttl) }
 
 func (s *Subject) Delete(k model.Key) bool         { return s.Cache.Delete(s.key(k)) }

@@ -61,7 +61,7 @@ func Diff(a, b []Answer, cfg Config, sameVictims bool) error {
 		return fmt.Errorf("model: runs of %d and %d operations", len(a), len(b))
 	}
 	d := differ{same: true, free: !sameVictims}
-	if cfg.MaxWeight == 0 && !cfg.InvalidateAll {
+	if d.counts = cfg.MaxWeight == 0 && !cfg.InvalidateAll; d.counts {
 		d.max = cfg.MaxSessions
 	}
 	for i := range a {
@@ -74,17 +74,21 @@ func Diff(a, b []Answer, cfg Config, sameVictims bool) error {
 
 // A differ knows what must agree at the present operation.
 type differ struct {
-	free  bool // victims are the cache's choice
-	max   int  // the size of a full cache, 0 if it has none
-	same  bool // both hold the same sessions
-	full  bool // both are full
-	apart bool // they have advanced to different times
+	free   bool // victims are the cache's choice
+	max    int  // the size of a full cache, 0 if it has none
+	counts bool // the count alone is bounded, and an overflow evicts one
+	same   bool // both hold the same sessions
+	full   bool // both are full
+	apart  bool // they have advanced to different times
 }
 
 // step returns what differs and must not; empty: nothing.
 func (d *differ) step(a, b Answer) string {
 	if d.free && (a.evicted() || b.evicted() || a.invalidated() != b.invalidated()) {
 		d.same = false
+	}
+	if d.counts && a.Op.Kind == SetMaxSessions && equalAny(a.got, []any{false}) {
+		d.max = a.Op.Bound()
 	}
 	keptFull := d.full && a.Op.keepsSize() && !a.expired() && !b.expired()
 	d.full = a.fills(d.max) && b.fills(d.max)

@@ -137,6 +137,14 @@ func (r *runner) apply(op Op) error {
 		n := r.subject.Clear()
 		r.saw(n)
 		return r.ref.removeMany(r.ref.everything(), n, Cleared)
+	case SetMaxSessions:
+		err := r.subject.SetMaxSessions(op.Bound())
+		r.saw(err != nil)
+		return r.ref.setBound(op, err)
+	case SetMaxWeight:
+		err := r.subject.SetMaxWeight(int64(op.Bound()))
+		r.saw(err != nil)
+		return r.ref.setBound(op, err)
 	case Advance:
 		r.advance(op)
 	case Close:

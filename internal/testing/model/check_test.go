@@ -75,6 +75,8 @@ func TestCheckRejectsEveryFault(t *testing.T) {
 		{"quota is one too many", ""},
 		{"bound is one too many", ""},
 		{"evicts one too many", ""},
+		{"a lower bound waits for an update", ""},
+		{"a bound evicts one too many", ""},
 		{"demote is ignored", "is demoted"},
 		{"probation is ignored", "is on probation"},
 		{"newest on probation first", "is on probation, too, and older"},

@@ -109,6 +109,37 @@ func (c *mapCache) Touch(key Key, ttl time.Duration) bool {
 	return true
 }
 
+func (c *mapCache) SetMaxSessions(n int) error {
+	if n < 1 || c.closed {
+		return ErrClosed
+	}
+	c.cfg.MaxSessions = n
+	c.shrink()
+	return nil
+}
+
+func (c *mapCache) SetMaxWeight(weight int64) error {
+	if weight < 1 || c.closed || c.cfg.MaxWeight == 0 {
+		return ErrClosed
+	}
+	c.cfg.MaxWeight = weight
+	c.shrink()
+	return nil
+}
+
+// shrink makes room until the bounds hold.
+func (c *mapCache) shrink() {
+	if c.fault == "a lower bound waits for an update" {
+		return
+	}
+	for c.full(len(c.live)-1, 0) {
+		c.evict()
+	}
+	if c.fault == "a bound evicts one too many" && len(c.live) > 0 {
+		c.evict()
+	}
+}
+
 func (c *mapCache) SelectEntries(partial string) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		for k := range c.SelectSession(partial) {
@@ -166,22 +197,27 @@ func (c *mapCache) makeRoom(fresh *item) {
 	if c.cfg.MaxPerPartial > 0 && len(group) >= quota {
 		c.drop(group[len(group)-1], Quota)
 	}
-	for c.overfull(fresh) {
-		if c.cfg.InvalidateAll {
-			c.removeAll(c.live, Cleared)
-			continue
+	for c.full(len(c.live), WeightOf(fresh.value)) {
+		c.evict()
+	}
+}
+
+// evict makes room as the configuration says.
+func (c *mapCache) evict() {
+	if c.cfg.InvalidateAll {
+		c.removeAll(c.live, Cleared)
+		return
+	}
+	victim := slices.MaxFunc(c.live, func(a, b *item) int { return cmp.Compare(a.demoted, b.demoted) })
+	if victim.demoted == 0 || c.fault == "demote is ignored" {
+		victim = c.live[0]
+		if i := c.unproven(); i >= 0 {
+			victim = c.live[i]
 		}
-		victim := slices.MaxFunc(c.live, func(a, b *item) int { return cmp.Compare(a.demoted, b.demoted) })
-		if victim.demoted == 0 || c.fault == "demote is ignored" {
-			victim = c.live[0]
-			if i := c.unproven(); i >= 0 {
-				victim = c.live[i]
-			}
-		}
-		c.drop(victim, Evicted)
-		if c.fault == "evicts one too many" && len(c.live) > 0 {
-			c.drop(c.live[0], Evicted)
-		}
+	}
+	c.drop(victim, Evicted)
+	if c.fault == "evicts one too many" && len(c.live) > 0 {
+		c.drop(c.live[0], Evicted)
 	}
 }
 
@@ -205,8 +241,8 @@ func (c *mapCache) unproven() int {
 	return first
 }
 
-func (c *mapCache) overfull(fresh *item) bool {
-	weight := WeightOf(fresh.value)
+// full reports whether the bounds leave no room for one session more than so many, of so much weight.
+func (c *mapCache) full(sessions int, weight int64) bool {
 	for _, it := range c.live {
 		weight += WeightOf(it.value)
 	}
@@ -214,7 +250,7 @@ func (c *mapCache) overfull(fresh *item) bool {
 	if c.fault == "bound is one too many" {
 		bound++
 	}
-	return c.cfg.MaxSessions > 0 && len(c.live) >= bound || c.cfg.MaxWeight > 0 && weight > c.cfg.MaxWeight
+	return c.cfg.MaxSessions > 0 && sessions >= bound || c.cfg.MaxWeight > 0 && weight > c.cfg.MaxWeight
 }
 
 func (c *mapCache) Delete(key Key) bool {

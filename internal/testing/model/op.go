@@ -36,13 +36,15 @@ const (
 	UpdateOnProbation
 	LookupOrUpdate
 	Touch
-	SelectEntries // a new kind comes last, or the corpora would mean something else
+	SelectEntries
+	SetMaxSessions
+	SetMaxWeight // a new kind comes last, or the corpora would mean something else
 	kinds
 )
 
 var kindNames = [kinds]string{"Lookup", "Peek", "Update", "UpdateTTL", "Delete", "Take", "Select", "Drain",
 	"TakeNewest", "TakeNewestKeepLast", "DeletePartial", "Demote", "All", "Entries", "Foldl", "Size",
-	"Clear", "Advance", "Fill", "Close", "UpdateOnProbation", "LookupOrUpdate", "Touch", "SelectEntries"}
+	"Clear", "Advance", "Fill", "Close", "UpdateOnProbation", "LookupOrUpdate", "Touch", "SelectEntries", "SetMaxSessions", "SetMaxWeight"}
 
 func (k Kind) String() string {
 	if k < kinds {
@@ -56,12 +58,12 @@ func (k Kind) String() string {
 var kindOf = [64]Kind{
 	Lookup, Peek, Update, UpdateTTL, Delete, Take, Select, Drain, TakeNewest, TakeNewestKeepLast,
 	DeletePartial, Demote, All, Entries, Foldl, Size, Clear, Advance, Fill, Close, UpdateOnProbation,
-	21: LookupOrUpdate, 22: Touch, 23: SelectEntries, 24: Update, 25: Update, 26: Update, 27: Update,
+	21: LookupOrUpdate, 22: Touch, 23: SelectEntries, 24: SetMaxSessions, 25: SetMaxWeight, 26: Update, 27: Update,
 	28: Update, 29: Update, 30: Update, 31: Update, 32: UpdateTTL, 33: UpdateTTL, 34: UpdateTTL,
 	35: UpdateTTL, 36: UpdateTTL, 37: UpdateTTL, 38: Advance, 39: Advance, 40: Advance, 41: Advance,
 	42: Advance, 43: Advance, 44: Demote, 45: Delete, 46: Take, 47: Select, 48: TakeNewest,
 	49: TakeNewestKeepLast, 50: Select, 51: UpdateOnProbation, 52: UpdateOnProbation, 53: LookupOrUpdate, 54: LookupOrUpdate,
-	55: Touch, 56: Touch, // the rest are Lookups
+	55: Touch, 56: Touch, 57: Update, 58: Update, // the rest are Lookups
 }
 
 // An Op is one operation. All fields are small numbers, so that an Op is four bytes and a
@@ -153,6 +155,11 @@ func (op Op) Racing() bool { return op.Kind == Advance && op.Value&1 != 0 }
 // virtual time nothing else can make one late: at any later time it has run.
 func (op Op) OnTick() bool { return op.Kind == Advance && op.Value&2 != 0 }
 
+var bounds = [16]int{4, 0, 1, 2, 3, 5, 6, 8, 12, 20, 50, 64, 70, 200, 1000, -1}
+
+// Bound returns what a SetMaxSessions or SetMaxWeight asks for; 0 and less are illegal.
+func (op Op) Bound() int { return bounds[op.Value%16] }
+
 var weights = [16]int64{1, 1, 1, 2, 3, 4, 5, 8, 16, 32, 63, 64, 65, 0, math.MaxInt64, -1}
 
 // WeightOf is the Weigh of every subject: a value carries its class of weight in its low bits.
@@ -175,6 +182,8 @@ func (op Op) String() string {
 		return fmt.Sprintf("%v %s", op.Kind, short(op.PartialKey()))
 	case All, Entries:
 		return fmt.Sprintf("%v, stop after %d", op.Kind, op.Value)
+	case SetMaxSessions, SetMaxWeight:
+		return fmt.Sprintf("%v %d", op.Kind, op.Bound())
 	case Advance:
 		return "Advance " + op.step()
 	default:

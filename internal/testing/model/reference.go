@@ -54,6 +54,7 @@ type Reference struct {
 
 	// Of the operation under way:
 	newcomer *session   // stored by it
+	resized  bool       // it has changed a bound
 	leaving  []*session // removed by it
 	perhaps  *session   // TakeNewestKeepLast took it, or kept it as the last one
 	lately   []*session // reported as expired, within a tick of their deadline
@@ -228,6 +229,23 @@ func (r *Reference) demote(key Key, ok bool) error {
 		s.demoted, r.told = true, true
 	}
 	return err
+}
+
+// setBound judges the error of a SetMaxSessions or SetMaxWeight, and changes the bound if there is none.
+func (r *Reference) setBound(op Op, got error) error {
+	legal := op.Bound() >= 1 && !r.closed && (op.Kind == SetMaxSessions || r.cfg.MaxWeight > 0)
+	switch {
+	case legal != (got == nil):
+		return fmt.Errorf("error %v; want one: %v", got, !legal)
+	case !legal:
+		return nil
+	case op.Kind == SetMaxSessions:
+		r.cfg.MaxSessions = op.Bound()
+	default:
+		r.cfg.MaxWeight = int64(op.Bound())
+	}
+	r.resized = true
+	return nil
 }
 
 // update judges the error of an Update and stores the session if there is none.

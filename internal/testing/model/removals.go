@@ -51,9 +51,12 @@ func (r *Reference) judge(removals []Removal) error {
 }
 
 // mayForce reports whether the operation under way may remove s for that reason without having
-// been asked to: only an Update that stored something may, and never the session that it stored.
+// been asked to: only an Update that stored something may, and never the session that it stored; and a change of a bound.
 func (r *Reference) mayForce(s *session, why Reason) bool {
-	if r.newcomer == nil || s == r.newcomer {
+	switch {
+	case r.resized:
+		return why == r.overflowReason() || why == unknown && !r.cfg.Reports
+	case r.newcomer == nil || s == r.newcomer:
 		return false
 	}
 	return why == Quota || why == Crowded || why == r.overflowReason() || why == unknown && !r.cfg.Reports
@@ -138,7 +141,7 @@ func (r *Reference) judgeForced(forced []*session, reasons []Reason) error {
 func (r *Reference) judgeQuota(s *session) error {
 	group := slices.DeleteFunc(slices.Clone(r.groups[s.key.Partial]), func(s *session) bool { return r.life(s) == dead })
 	switch {
-	case r.cfg.MaxPerPartial == 0 || s.key.Partial != r.newcomer.key.Partial:
+	case r.newcomer == nil || r.cfg.MaxPerPartial == 0 || s.key.Partial != r.newcomer.key.Partial:
 		return fmt.Errorf("want that only in a group with a quota that got a session")
 	case len(group) <= r.cfg.MaxPerPartial:
 		return fmt.Errorf("its group has %d sessions with the newcomer, which is within the quota", len(group))
@@ -175,7 +178,7 @@ func (r *Reference) judgeCrowd(s *session) error {
 // judgeRoom judges the victims of an overflow: were so many needed, and was it their turn?
 func (r *Reference) judgeRoom(victims []*session) error {
 	if !r.needed(victims) {
-		return fmt.Errorf("%d sessions are stored, bounds %d and weight %d; want no more victims than the newcomer needs",
+		return fmt.Errorf("%d sessions are stored, bounds %d and weight %d; want no more victims than are needed",
 			len(r.resident), r.cfg.MaxSessions, r.cfg.MaxWeight)
 	}
 	for _, s := range r.current {
@@ -240,7 +243,7 @@ func (r *Reference) judgeOwed() error {
 		}
 		r.use(s)
 	}
-	r.newcomer, r.leaving, r.perhaps, r.lately, r.counted = nil, nil, nil, nil, -1
+	r.newcomer, r.resized, r.leaving, r.perhaps, r.lately, r.counted = nil, false, nil, nil, nil, -1
 	return nil
 }
 

@@ -101,6 +101,8 @@ type Subject interface {
 	UpdateOnProbation(Key, uint64, time.Duration) error
 	LookupOrUpdate(Key, uint64, time.Duration) (uint64, bool, error)
 	Touch(Key, time.Duration) bool
+	SetMaxSessions(int) error
+	SetMaxWeight(int64) error // an error unless Config.MaxWeight is set
 	Delete(Key) bool
 	Take(Key) (uint64, bool)
 	SelectSession(partial string) iter.Seq2[Key, uint64]
