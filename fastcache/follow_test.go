@@ -148,11 +148,9 @@ func gainOf(gain float64) float64 {
 // Who demotes what was used, and stores the next session after it, keeps more of the clients that
 // come back; where that tells nothing of a newcomer, nothing is lost to first in, first out.
 func TestDemoteTellsWhoWillReturn(t *testing.T) {
+	skipUnderRace(t)
 	for _, c := range crowds {
 		t.Run(c.name, func(t *testing.T) {
-			if raced && c.places > 1000 {
-				t.Skip("one goroutine, and slow")
-			}
 			fifo := c.who.forgetful(c.visits, c.places, false)
 			for _, shards := range []int{1, 4} {
 				if c.places/shards < 100 {
@@ -171,11 +169,9 @@ func TestDemoteTellsWhoWillReturn(t *testing.T) {
 // Where the new session is stored before the used one is demoted, the session that follows a Demote
 // is any client's. Then none is doubted.
 func TestDemoteAfterTheUpdateTellsNothingAndCostsNothing(t *testing.T) {
+	skipUnderRace(t)
 	for _, c := range crowds {
 		t.Run(c.name, func(t *testing.T) {
-			if raced && c.places > 1000 {
-				t.Skip("one goroutine, and slow")
-			}
 			fifo, got := c.who.forgetful(c.visits, c.places, true), c.who.demoting(t, c.visits, c.places, 1, true)
 			t.Logf("resumed %.4f, a forgetful FIFO %.4f (%.3f times)", got, fifo, got/fifo)
 			if late := c.late; got < late*fifo {
