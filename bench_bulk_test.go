@@ -74,7 +74,7 @@ func BenchmarkDeletePartial(b *testing.B) {
 	for _, group := range []int{10, 1000} {
 		l := load{sessions: 1e5, hosts: 1e5 / group}
 		b.Run(fmt.Sprintf("%s/index=on/group=%d", size(l.sessions), group), func(b *testing.B) {
-			c, t := setup{l, "revoke", false}.cache(b), l.all()
+			c, t := setup{load: l, role: "revoke"}.cache(b), l.all()
 			fill(b, c, t)
 			hosts := newTrace(l.hosts, func(i int) (int, uint64) { return i * 7919 % l.hosts, uint64(i) })
 			removed, i := 0, 0

@@ -11,7 +11,7 @@ import (
 func BenchmarkPeek(b *testing.B) {
 	for _, n := range []int{1e3, 1e6} {
 		b.Run(size(n), func(b *testing.B) {
-			c, t := setup{loadOf(n), "read", false}.cache(b), pattern{loadOf(n), "uniform", 100}.trace()
+			c, t := setup{load: loadOf(n), role: "read"}.cache(b), pattern{loadOf(n), "uniform", 100}.trace()
 			values, now := sessions(), time.Now()
 			right := 0
 			b.ReportAllocs()
@@ -31,7 +31,7 @@ func BenchmarkPeek(b *testing.B) {
 func BenchmarkSelectSession(b *testing.B) {
 	l := loadOf(1e6)
 	b.Run(fmt.Sprintf("%s/group=%d", size(l.sessions), sessionsPerHost), func(b *testing.B) {
-		c, t := setup{l, "read", false}.cache(b), pattern{l, "uniform", 100}.trace()
+		c, t := setup{load: l, role: "read"}.cache(b), pattern{l, "uniform", 100}.trace()
 		seen := 0
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i = t.next(i) {
@@ -90,7 +90,7 @@ func BenchmarkFoldl(b *testing.B) {
 func iterate(b *testing.B, walk func(*fastcache.Cache[*session]) (seen int)) {
 	for _, n := range []int{1e3, 1e6} {
 		b.Run(size(n), func(b *testing.B) {
-			c := setup{loadOf(n), "read", false}.cache(b)
+			c := setup{load: loadOf(n), role: "read"}.cache(b)
 			seen := 0
 			b.ReportAllocs()
 			for b.Loop() {
@@ -107,7 +107,7 @@ func iterate(b *testing.B, walk func(*fastcache.Cache[*session]) (seen int)) {
 func BenchmarkSize(b *testing.B) {
 	l := loadOf(1e6)
 	b.Run(size(l.sessions), func(b *testing.B) {
-		c := setup{l, "read", false}.cache(b)
+		c := setup{load: l, role: "read"}.cache(b)
 		wrong := 0
 		for b.Loop() {
 			if c.Size() != l.sessions {
@@ -123,7 +123,7 @@ func BenchmarkSize(b *testing.B) {
 func BenchmarkStats(b *testing.B) {
 	for _, n := range []int{1e3, 1e6} {
 		b.Run(size(n), func(b *testing.B) {
-			c := setup{loadOf(n), "read", false}.cache(b)
+			c := setup{load: loadOf(n), role: "read"}.cache(b)
 			wrong := 0
 			b.ReportAllocs()
 			for b.Loop() {

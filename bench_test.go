@@ -10,13 +10,11 @@ package sessioncache_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/sessioncache/sessioncache/fastcache"
@@ -173,36 +171,55 @@ type setup struct {
 	load
 	role    string
 	noIndex bool
+	option  string // of lookupOptions, or empty
 }
 
 // A small cache does not displace the large one, which takes a second to fill.
 var lastSmall, lastLarge memo[setup, *fastcache.Cache[*session]]
 
-func (s setup) cache(b *testing.B) *fastcache.Cache[*session] {
+func (s setup) cache(f failer) *fastcache.Cache[*session] {
+	if c := prepared[s]; c != nil {
+		return c
+	}
 	last := &lastSmall
 	if s.sessions == maxSessions {
 		last = &lastLarge
 	}
-	return last.get(s, func() *fastcache.Cache[*session] {
-		return newFull(b, s.load, fastcache.Config[*session]{NoIndex: s.noIndex})
-	})
+	return last.get(s, func() *fastcache.Cache[*session] { return s.fill(f) })
 }
 
-func newFull(b *testing.B, l load, cfg fastcache.Config[*session]) *fastcache.Cache[*session] {
-	c := newEmpty(b, l.sessions, cfg)
-	fill(b, c, l.all())
-	if got := c.Size(); got != l.sessions {
-		b.Fatalf("Size() = %d after %d sessions were stored", got, l.sessions)
+// fill makes the cache of a setup.
+func (s setup) fill(f failer) *fastcache.Cache[*session] {
+	option := optionNamed(s.option)
+	cfg := option.cfg
+	cfg.NoIndex = s.noIndex
+	c, t := newEmpty(f, s.sessions, cfg), s.all()
+	fill(f, c, t)
+	if option.burst {
+		for i, want := range t.want {
+			if err := c.Update(t.key(i), &sessions()[want]); err != nil {
+				f.Fatal(err)
+			}
+		}
+	}
+	if got := c.Size(); got != s.sessions {
+		f.Fatalf("Size() = %d after %d sessions were stored", got, s.sessions)
 	}
 	runtime.GC() // or the garbage of growth is collected while the clock runs
 	return c
 }
 
-func newEmpty(b *testing.B, bound int, cfg fastcache.Config[*session]) *fastcache.Cache[*session] {
+// A failer ends what cannot go on: a benchmark, or before any has begun the process.
+type failer interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func newEmpty(f failer, bound int, cfg fastcache.Config[*session]) *fastcache.Cache[*session] {
 	cfg.MaxSessions = bound
 	c, err := fastcache.New(cfg)
 	if err != nil {
-		b.Fatal(err)
+		f.Fatal(err)
 	}
 	return c
 }
@@ -210,11 +227,11 @@ func newEmpty(b *testing.B, bound int, cfg fastcache.Config[*session]) *fastcach
 // fill stores the sessions of a trace that holds each once. They expire throughout a day,
 // as in a cache that has run for a while: Lookup reads the clock for those that expire
 // within a second of the first, and in a burst under one TTL that would be all.
-func fill(b *testing.B, c *fastcache.Cache[*session], t *trace) {
+func fill(f failer, c *fastcache.Cache[*session], t *trace) {
 	values := sessions()
 	for i, want := range t.want {
 		if err := c.UpdateTTL(t.key(i), &values[want], lifeOf(i)); err != nil {
-			b.Fatal(err)
+			f.Fatal(err)
 		}
 	}
 }
@@ -243,7 +260,9 @@ func (m *memo[K, V]) get(key K, create func() V) V {
 func forget() {
 	lastTrace, lastChurn = memo[pattern, *trace]{}, memo[setup, *churn]{}
 	lastSmall, lastLarge = memo[setup, *fastcache.Cache[*session]]{}, memo[setup, *fastcache.Cache[*session]]{}
-	runtime.GC()
+	if len(prepared) == 0 {
+		runtime.GC()
+	}
 }
 
 // size is "size=1e6" for a million.
@@ -254,142 +273,3 @@ var indexes = []struct {
 	name string
 	off  bool
 }{{"index=off", true}, {"index=on", false}}
-
-func BenchmarkLookup(b *testing.B) {
-	forget()
-	for _, n := range []int{1e3, 1e5, 1e6} {
-		for _, index := range indexes {
-			for _, hit := range []int{100, 90, 0} {
-				for _, dist := range []string{"uniform", "zipf"} {
-					if dist == "zipf" && (n != 1e6 || hit != 100) {
-						continue
-					}
-					b.Run(fmt.Sprintf("%s/%s/dist=%s/hit=%d", size(n), index.name, dist, hit), func(b *testing.B) {
-						c := setup{loadOf(n), "read", index.off}.cache(b)
-						lookups(b, c, pattern{loadOf(n), dist, hit}.trace())
-					})
-				}
-			}
-		}
-	}
-}
-
-// lookups times Lookup along a trace.
-func lookups(b *testing.B, c *fastcache.Cache[*session], t *trace) {
-	values := sessions()
-	hits, wrong := 0, 0
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i = t.next(i) {
-		if v, ok := c.Lookup(t.key(i)); ok {
-			hits++
-			if w := t.want[i]; w == absent || v != &values[w] {
-				wrong++
-			}
-		}
-	}
-	if want := t.hits(b.N); hits != want || wrong != 0 {
-		b.Fatalf("%d of %d lookups hit, %d of them wrongly; want %d, 0", hits, b.N, wrong, want)
-	}
-}
-
-// parallel is the number of goroutines per processor; -cpu varies the processors.
-func BenchmarkLookupParallel(b *testing.B) {
-	l := loadOf(1e6)
-	for _, dist := range []string{"uniform", "zipf", "one"} {
-		for _, parallel := range []int{1, 8} {
-			b.Run(fmt.Sprintf("%s/index=on/dist=%s/parallel=%d", size(l.sessions), dist, parallel), func(b *testing.B) {
-				c, t := setup{l, "read", false}.cache(b), pattern{l, dist, 100}.trace()
-				b.SetParallelism(parallel)
-				inParallel(b, c, t, 0)
-			})
-		}
-	}
-}
-
-// inParallel has goroutines look up and, every so many steps, replace the sessions of a
-// trace without misses, beginning at different places. Every lookup must hit.
-func inParallel(b *testing.B, c *fastcache.Cache[*session], t *trace, writeEvery int) {
-	values := sessions()
-	var mu sync.Mutex
-	start := 0
-	b.ReportAllocs()
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		mu.Lock()
-		i := start % len(t.want)
-		start += 104_729 // a prime: no goroutine follows on another's heels
-		mu.Unlock()
-		reads, hits, failed, untilWrite := 0, 0, 0, writeEvery
-		for ; pb.Next(); i = t.next(i) {
-			value := &values[t.want[i]]
-			if untilWrite--; untilWrite == 0 {
-				untilWrite = writeEvery
-				if c.Update(t.key(i), value) != nil {
-					failed++
-				}
-				continue
-			}
-			reads++
-			if v, ok := c.Lookup(t.key(i)); ok && v == value {
-				hits++
-			}
-		}
-		if hits != reads || failed != 0 {
-			b.Errorf("%d of %d lookups hit, %d updates failed; want all, none", hits, reads, failed)
-		}
-	})
-}
-
-// Writes replace the session of a present key, so a Lookup beside them never misses.
-func BenchmarkMixedParallel(b *testing.B) {
-	l := loadOf(1e6)
-	for _, dist := range []string{"uniform", "zipf"} {
-		for _, mix := range []struct{ reads, writeEvery int }{{90, 10}, {75, 4}, {0, 1}} {
-			b.Run(fmt.Sprintf("%s/index=on/dist=%s/reads=%d", size(l.sessions), dist, mix.reads), func(b *testing.B) {
-				c, t := setup{l, "write", false}.cache(b), pattern{l, dist, 100}.trace()
-				inParallel(b, c, t, mix.writeEvery)
-				if got := c.Size(); got != l.sessions {
-					b.Fatalf("Size() = %d after replacing only; want %d", got, l.sessions)
-				}
-			})
-		}
-	}
-}
-
-// What the options that touch Lookup cost it, and a burst: all sessions were stored within
-// a second, so that each Lookup reads the clock.
-func BenchmarkLookupOption(b *testing.B) {
-	forget()
-	l := loadOf(1e5)
-	for _, option := range []struct {
-		name  string
-		cfg   fastcache.Config[*session]
-		burst bool
-	}{
-		{name: "none"},
-		{name: "RecordStats", cfg: fastcache.Config[*session]{RecordStats: true}},
-		{name: "ExactClock", cfg: fastcache.Config[*session]{ExactClock: true}},
-		{name: "IdleTTL", cfg: fastcache.Config[*session]{IdleTTL: 30 * time.Minute}},
-		{name: "none+burst", burst: true},
-	} {
-		filled := sync.OnceValue(func() *fastcache.Cache[*session] {
-			c := newFull(b, l, option.cfg)
-			if t := l.all(); option.burst {
-				for i, want := range t.want {
-					if err := c.Update(t.key(i), &sessions()[want]); err != nil {
-						b.Fatal(err)
-					}
-				}
-			}
-			return c
-		})
-		b.Run(size(l.sessions)+"/option="+option.name, func(b *testing.B) {
-			c, t := filled(), pattern{l, "uniform", 100}.trace()
-			before := c.Stats()
-			lookups(b, c, t)
-			if hits := c.Stats().Hits - before.Hits; option.cfg.RecordStats && hits != uint64(b.N) {
-				b.Fatalf("Stats counts %d hits of %d", hits, b.N)
-			}
-		})
-	}
-}

@@ -37,7 +37,7 @@ func BenchmarkUpdateNew(b *testing.B) {
 	for _, n := range []int{1e3, 1e5, 1e6} {
 		for _, index := range indexes {
 			b.Run(size(n)+"/"+index.name, func(b *testing.B) {
-				ch := setup{loadOf(n), "churn", index.off}.churn(b)
+				ch := setup{load: loadOf(n), role: "churn", noIndex: index.off}.churn(b)
 				c, t, i := ch.cache, ch.trace, ch.at
 				value := &sessions()[0]
 				before := c.Stats()
@@ -141,7 +141,7 @@ func BenchmarkWrite(b *testing.B) {
 				}
 				b.Run(fmt.Sprintf("%s/%s/op=%s", size(n), index.name, op.name), func(b *testing.B) {
 					l := loadOf(n)
-					c, t := setup{l, "write", index.off}.cache(b), pattern{l, "uniform", 100}.trace()
+					c, t := setup{load: l, role: "write", noIndex: index.off}.cache(b), pattern{l, "uniform", 100}.trace()
 					before := op.count(c.Stats())
 					b.ReportAllocs()
 					op.run(b, c, t)
@@ -159,7 +159,7 @@ func BenchmarkWrite(b *testing.B) {
 func BenchmarkTakeNewestKeepLast(b *testing.B) {
 	l := load{sessions: 1e5, hosts: 1e5}
 	b.Run(size(l.sessions)+"/group=1", func(b *testing.B) {
-		c, t := setup{l, "read", false}.cache(b), pattern{l, "uniform", 100}.trace()
+		c, t := setup{load: l, role: "read"}.cache(b), pattern{l, "uniform", 100}.trace()
 		values := sessions()
 		right := 0
 		b.ReportAllocs()
@@ -178,7 +178,7 @@ func BenchmarkTakeNewestKeepLast(b *testing.B) {
 func BenchmarkDemote(b *testing.B) {
 	l := loadOf(1e5)
 	b.Run(size(l.sessions), func(b *testing.B) {
-		c, t := setup{l, "write", false}.cache(b), l.all()
+		c, t := setup{load: l, role: "write"}.cache(b), l.all()
 		fill(b, c, t)
 		b.ReportAllocs()
 		demoted, i := 0, 0

@@ -31,7 +31,9 @@ type block struct {
 //
 //	<!-- with: store session.Indexed -->   the block uses a variable that the page has spoken of
 //	<!-- module: interop -->               it imports what only that nested module requires
-var hintLine = regexp.MustCompile(`^<!-- (with|module): (.+) -->$`)
+//	<!-- file: traffic/traffic_test.go --> it is this file, for the commands of the page
+//	<!-- run: root -->                     its commands run at the root of the module
+var hintLine = regexp.MustCompile(`^<!-- (with|module|file|run): (.+) -->$`)
 
 // pages reads every Markdown file below fsys but those that git ignores.
 func pages(fsys fs.FS, skip []string) (all []page, err error) {
