@@ -65,7 +65,8 @@ type Cache[V any] struct {
 	// hardly ever written, for every Lookup reads it.
 	revoking atomic.Int32
 
-	hits, misses *xsync.Counter // nil without RecordStats
+	hits   *hitCounts     // nil without RecordStats
+	misses *xsync.Counter // likewise
 
 	alarm alarm
 
@@ -85,6 +86,7 @@ type Cache[V any] struct {
 	sweeps  sweeps
 	closing atomic.Bool
 	closed  chan struct{} // closed when Close is through
+	refused [len(refusals)]atomic.Uint64
 }
 
 // New returns an empty cache: OTP's init/1. The error names every faulty field of cfg. New
@@ -146,7 +148,7 @@ func newCache[V any](cfg Config[V], shards, entries int) *Cache[V] {
 		})
 	}
 	if cfg.RecordStats {
-		c.hits, c.misses = xsync.NewCounter(), xsync.NewCounter()
+		c.hits, c.misses = newHitCounts(), xsync.NewCounter()
 	}
 	c.closed = make(chan struct{})
 	c.alarm.horizon.Store(idleHorizon)
@@ -229,16 +231,23 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 
 // lookupSlow is Lookup for a session that was found and may be over, or must be counted.
 func (c *Cache[V]) lookupSlow(digest uint64, key Key) (V, bool) {
-	n := c.find(digest, key)
-	for n != nil {
+	if c.hits != nil && !c.clocked {
+		if n := c.countedHit(digest, key); n != nil {
+			c.countHit(n)
+			return n.Item.value, true
+		}
+	}
+	var over *node[V]
+	for n := c.find(digest, key); n != nil; n = c.findNewer(digest, key, n) {
 		if c.use(n) {
 			if c.hits != nil {
-				c.hits.Inc()
+				c.countHit(n)
 			}
 			return n.Item.value, true
 		}
-		n = c.findNewer(digest, key, n)
+		over = n
 	}
+	c.countMiss(over)
 	return c.missed()
 }
 

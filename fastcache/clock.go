@@ -56,4 +56,7 @@ func (c *Cache[V]) setDeadline(n *node[V], now int64, ttl time.Duration) {
 		until = min(until, after(now, c.cfg.IdleTTL))
 	}
 	n.Item.setUntil(until)
+	if c.hits != nil {
+		setBorn(n, now)
+	}
 }

@@ -88,23 +88,33 @@ type longNode[V any] struct {
 type extra struct {
 	deadline    atomic.Int64 // with IdleTTL: until never moves beyond it
 	partial, id string
+	born        [bornSize]byte // with RecordStats
 }
 
 // newNode returns an unpublished node for one session, with its own copy of the key. One allocation for short keys.
-func newNode[V any](key Key, value V, idles bool) *node[V] {
+func newNode[V any](key Key, value V, idles bool) *node[V] { return newNodeWith(key, value, idles, 0) }
+
+// newDatedNode is newNode for a node that setBorn may be called of.
+func newDatedNode[V any](key Key, value V, idles bool) *node[V] {
+	return newNodeWith(key, value, idles, bornSize)
+}
+
+// newNodeWith is newNode with some more bytes behind a short key.
+func newNodeWith[V any](key Key, value V, idles bool, more int) *node[V] {
 	size := len(key.Partial) + len(key.ID)
-	if size > longestText || idles {
+	room := size + more
+	if room > longestText || idles {
 		return newLongNode(key, value)
 	}
 	var n *node[V]
 	switch {
-	case size <= inlineKey:
+	case room <= inlineKey:
 		n = new(node[V])
-	case size <= inlineKey+16:
+	case room <= inlineKey+16:
 		n = &new(tailed16[V]).node
-	case size <= inlineKey+32:
+	case room <= inlineKey+32:
 		n = &new(tailed32[V]).node
-	case size <= inlineKey+48:
+	case room <= inlineKey+48:
 		n = &new(tailed48[V]).node
 	default:
 		n = &new(tailed64[V]).node

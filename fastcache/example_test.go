@@ -1,7 +1,9 @@
 package fastcache_test
 
 import (
+	"encoding/json"
 	"errors"
+	"expvar"
 	"fmt"
 	"time"
 
@@ -159,6 +161,48 @@ func ExampleCache_SelectEntries() {
 	// Output:
 	// phone 2h0m0s
 	// laptop 1h0m0s
+}
+
+// KeyOf looks up an id that came as bytes, from a handshake for instance, without a copy of it.
+func ExampleKeyOf() {
+	cache, _ := fastcache.New(fastcache.Config[string]{})
+	defer cache.Close()
+	_ = cache.Update(fastcache.Key{Partial: "example.net:443", ID: "\x01\x02"}, "session")
+
+	id := []byte{1, 2}
+	fmt.Println(cache.Lookup(fastcache.KeyOf("example.net:443", id)))
+	// Output: session true
+}
+
+// One line publishes the statistics of a cache with package expvar, at /debug/vars.
+func ExampleCache_Stats_expvar() {
+	cache, _ := fastcache.New(fastcache.Config[string]{RecordStats: true})
+	defer cache.Close()
+	sessions := expvar.Func(func() any { return cache.Stats() }) // expvar.Publish("sessions", sessions)
+
+	_ = cache.Update(fastcache.Key{Partial: "example.net:443", ID: "1"}, "session")
+	cache.Lookup(fastcache.Key{Partial: "example.net:443", ID: "1"})
+	cache.Lookup(fastcache.Key{Partial: "example.net:443", ID: "2"})
+	var shown map[string]any
+	if err := json.Unmarshal([]byte(sessions.String()), &shown); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("hits", shown["Hits"], "misses", shown["Misses"], "sessions", shown["Sessions"])
+	// Output: hits 1 misses 1 sessions 1
+}
+
+// Sub shows what has happened in an interval.
+func ExampleStats_Sub() {
+	cache, _ := fastcache.New(fastcache.Config[string]{})
+	defer cache.Close()
+	_ = cache.Update(fastcache.Key{Partial: "a", ID: "1"}, "session")
+
+	before := cache.Stats()
+	_ = cache.Update(fastcache.Key{Partial: "a", ID: "2"}, "session")
+	since := cache.Stats().Sub(before)
+	fmt.Println(since.Inserted, "inserted of", since.Sessions)
+	// Output: 1 inserted of 2
 }
 
 // MaxWeight bounds what sessions hold, here in bytes, instead of their number.

@@ -68,6 +68,9 @@ type alarm struct {
 		passing    bool // a pass is under way
 		closed     bool
 		wakeUps    uint64
+		due        int64 // for when the timer is set
+		lag        time.Duration
+		worstLag   time.Duration
 	}
 	quiet sync.Cond // signalled when pending or passing falls
 }
@@ -108,6 +111,7 @@ func (c *Cache[V]) armLocked(at int64) {
 		at -= lead
 	}
 	a.horizon.Store(horizonOf(at))
+	a.mu.due = at
 	wait := time.Duration(at - now)
 	if a.mu.timer == nil {
 		// The timer holds the cache weakly and nothing else does, so an abandoned cache
@@ -141,6 +145,7 @@ func (c *Cache[V]) wake() {
 	a.mu.passing = true
 	a.mu.wakeUps++
 	a.horizon.Store(passHorizon)
+	due, began := a.mu.due, c.now()
 	a.mu.Unlock()
 
 	for s := range c.eachShard {
@@ -149,6 +154,7 @@ func (c *Cache[V]) wake() {
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.noteLagLocked(due, began)
 	a.mu.passing = false
 	a.quiet.Broadcast()
 	a.horizon.Store(idleHorizon) // before any next is loaded: see wakeBy

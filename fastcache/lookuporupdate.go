@@ -9,11 +9,11 @@ import "time"
 // It is linearizable. A session that is there costs what a Lookup costs, and is used by it; else it takes the lock of one
 // shard, and costs what an Update does. Errors are those of UpdateTTL; then value is not stored, and actual is the zero value.
 func (c *Cache[V]) LookupOrUpdate(key Key, value V, ttl time.Duration) (actual V, found bool, err error) {
-	if err := checkTTL(ttl); err != nil {
-		return actual, false, err
-	}
 	if len(c.shards) == 0 {
 		return actual, false, ErrNotMade
+	}
+	if err := checkTTL(ttl); err != nil {
+		return actual, false, c.refuse(err)
 	}
 	if actual, found = c.Lookup(key); found {
 		return actual, true, nil
@@ -27,7 +27,7 @@ func (c *Cache[V]) LookupOrUpdate(key Key, value V, ttl time.Duration) (actual V
 	}
 	if c.hits != nil { // another caller came between
 		c.misses.Dec()
-		c.hits.Inc()
+		c.countHit(u.found)
 	}
 	return u.found.Item.value, true, nil
 }

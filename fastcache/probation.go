@@ -37,9 +37,6 @@ func (p *probationers) add(more probationers) {
 // each flooded session itself stays until newer ones have filled what the others leave of the
 // bound. MaxPerPartial does not distinguish, nor does InvalidateAll.
 func (c *Cache[V]) UpdateOnProbation(key Key, value V, ttl time.Duration) error {
-	if err := checkTTL(ttl); err != nil {
-		return err
-	}
 	return c.update(&update[V]{key: key, ttl: ttl, onProbation: true}, value)
 }
 

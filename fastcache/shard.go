@@ -47,8 +47,9 @@ type shard[V any] struct {
 
 		delivers bool // the caller that releases the lock starts a goroutine that delivers reports
 
-		inserted uint64
-		removed  [reasons]uint64
+		inserted     uint64
+		removed      [reasons]uint64
+		longestProbe int // see Stats
 
 		work, maxWork int // sessions worked on in this hold of the lock, and in any
 	}

@@ -114,16 +114,25 @@ func (c *Cache[V]) Update(key Key, value V) error {
 // UpdateTTL is Update with a life of its own for this session, which may be longer than
 // Config.TTL; beyond 292 years it saturates. A TTL that is not positive is ErrBadTTL.
 func (c *Cache[V]) UpdateTTL(key Key, value V, ttl time.Duration) error {
-	if err := checkTTL(ttl); err != nil {
-		return err
-	}
 	return c.update(&update[V]{key: key, ttl: ttl}, value)
 }
 
 // update stores a value for an update that says how.
 func (c *Cache[V]) update(u *update[V], value V) error {
+	err := c.tryUpdate(u, value)
+	if err != nil {
+		return c.refuse(err)
+	}
+	return nil
+}
+
+// tryUpdate is update, but counts no error.
+func (c *Cache[V]) tryUpdate(u *update[V], value V) error {
 	if len(c.shards) == 0 {
 		return ErrNotMade
+	}
+	if err := checkTTL(u.ttl); err != nil {
+		return err
 	}
 	if err := checkLength(u.key); err != nil {
 		return err
@@ -137,7 +146,11 @@ func (c *Cache[V]) update(u *update[V], value V) error {
 	u.next = never
 	u.follows = !u.onProbation && c.takeDemote() // while this goroutine has not waited for anybody
 	u.digest = c.digest(u.key)
-	u.fresh = newNode(u.key, value, c.cfg.IdleTTL > 0)
+	if c.hits == nil {
+		u.fresh = newNode(u.key, value, c.cfg.IdleTTL > 0)
+	} else {
+		u.fresh = newDatedNode(u.key, value, c.cfg.IdleTTL > 0)
+	}
 	return c.store(u)
 }
 
@@ -321,6 +334,8 @@ func (s *shard[V]) insertLocked(u *update[V]) {
 	}
 	u.room.add(room{sessions: -1, weight: -u.weight})
 	s.mu.inserted++
+	t := s.table.Load()
+	s.mu.longestProbe = max(s.mu.longestProbe, 1+t.Ahead(t.Number(uint32(u.digest)), s.mu.place[slot]))
 	var before int64 // the deadline for which the slot was filed before; 0: it was not
 	if slot == s.mu.loose.slot {
 		before, s.mu.loose.slot = s.mu.loose.until, noSlot

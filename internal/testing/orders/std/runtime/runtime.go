@@ -15,3 +15,6 @@ const GOARCH = runtime.GOARCH
 
 // Stack is runtime.Stack.
 func Stack(buf []byte, all bool) int { return runtime.Stack(buf, all) }
+
+// GOMAXPROCS is runtime.GOMAXPROCS.
+func GOMAXPROCS(n int) int { return runtime.GOMAXPROCS(n) }
