@@ -97,3 +97,54 @@ func TestNothingIsDeliveredWithoutOnRemove(t *testing.T) {
 		}
 	}
 }
+
+// The formula of docs/tuning.md: what a full cache of pointers takes, by the length of its keys and the sessions of a partial key.
+func TestSessionsTakeWhatThePageSays(t *testing.T) {
+	const sessions = 20480
+	weigh := func(Key, *int) int64 { return 1 }
+	for _, tc := range []struct {
+		name         string
+		perPartial   int
+		key          int // bytes of both parts
+		cfg          Config[*int]
+		node, beside int
+	}{
+		{"32 bytes", 1, 32, Config[*int]{NoIndex: true}, 80, 66},
+		{"57 bytes", 1, 57, Config[*int]{NoIndex: true}, 112, 66},
+		{"96 bytes", 1, 96, Config[*int]{NoIndex: true}, 144, 66},
+		{"120 bytes", 1, 120, Config[*int]{NoIndex: true}, 128 + 128, 66},
+		{"one of a partial key", 1, 57, Config[*int]{}, 112, 66 + 25},
+		{"two of a partial key", 2, 57, Config[*int]{}, 112, 66 + 110/2},
+		{"ten of a partial key", 10, 57, Config[*int]{}, 112, 66 + 110/10},
+		{"MaxWeight", 1, 57, Config[*int]{NoIndex: true, MaxWeight: 1 << 40, Weigh: weigh}, 112, 66 + 8},
+		{"IdleTTL", 1, 57, Config[*int]{NoIndex: true, IdleTTL: 1 << 40}, 128 + 64, 66},
+		{"RecordStats", 1, 57, Config[*int]{NoIndex: true, RecordStats: true}, 128, 66},
+	} {
+		cfg := tc.cfg
+		cfg.MaxSessions = sessions
+		value, before := new(int), heapAfterGC()
+		c, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 * sessions {
+			partial, id := strconv.Itoa(100_000+i/tc.perPartial), strconv.Itoa(100_000+i)
+			if err := c.Update(Key{partial, id + strings.Repeat("x", tc.key-len(partial)-len(id))}, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, want := (heapAfterGC()-before)/c.Size(), tc.node+tc.beside
+		if c.Size() != sessions || got > want*115/100 || got < want*85/100 {
+			t.Errorf("%s: %d bytes for each of %d sessions; want %d for the node and %d beside it", tc.name, got, c.Size(), tc.node, tc.beside)
+		}
+		c.Close()
+	}
+}
+
+func heapAfterGC() int {
+	runtime.GC()
+	runtime.GC() // the first leaves what pools hold
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}

@@ -63,12 +63,12 @@ var refusals = [...]error{ErrClosed, ErrKeyTooLong, ErrBadTTL, ErrTooHeavy, ErrB
 // A Spread counts durations by their size: each in the first field that it does not exceed.
 type Spread struct {
 	Second     uint64 // up to a second
-	Minute     uint64 // up to a minute
-	TenMinutes uint64
-	Hour       uint64
-	SixHours   uint64
-	Day        uint64
-	Longer     uint64
+	Minute     uint64 // more, and up to a minute
+	TenMinutes uint64 // and so on
+	Hour       uint64 // up to an hour
+	SixHours   uint64 // up to six hours
+	Day        uint64 // up to 24 hours
+	Longer     uint64 // more than that
 }
 
 // spreadLimits are what the fields of a Spread count up to, but for the last.

@@ -27,7 +27,7 @@ var languages = []string{"go", "console", "output", "text", "erlang", "json", "y
 
 // wellKnown are the packages that a block which is no whole file may use without importing them.
 var wellKnown = []string{
-	"bytes", "context", "crypto/tls", "crypto/x509", "errors", "fmt", "io", "log", "net", "net/http", "os", "strings", "sync", "testing",
+	"bytes", "context", "crypto/tls", "crypto/x509", "errors", "expvar", "fmt", "io", "log", "net", "net/http", "os", "strings", "sync", "testing",
 	"time", modulePath + "/fastcache", modulePath + "/session", modulePath + "/session/sessiontest", modulePath + "/tlscache",
 	modulePath + "/timerwheel", modulePath + "/index", "google.golang.org/grpc", "google.golang.org/grpc/credentials",
 }
