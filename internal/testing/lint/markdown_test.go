@@ -32,8 +32,9 @@ type block struct {
 //	<!-- with: store session.Indexed -->   the block uses a variable that the page has spoken of
 //	<!-- module: interop -->               it imports what only that nested module requires
 //	<!-- file: traffic/traffic_test.go --> it is this file, for the commands of the page
+//	<!-- copy: benchmarks/x.go -->         it is this file of the repository, whose module compiles it
 //	<!-- run: root -->                     its commands run at the root of the module
-var hintLine = regexp.MustCompile(`^<!-- (with|module|file|run): (.+) -->$`)
+var hintLine = regexp.MustCompile(`^<!-- (with|module|file|copy|run): (.+) -->$`)
 
 // pages reads every Markdown file below fsys but those that git ignores.
 func pages(fsys fs.FS, skip []string) (all []page, err error) {

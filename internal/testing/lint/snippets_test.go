@@ -170,7 +170,7 @@ func snippetFaults(all []page) (faults []string, err error) {
 			if !slices.Contains(languages, b.language) {
 				faults = append(faults, fmt.Sprintf("%s:%d: block of %q; want one of %v", p.name, b.line, b.language, languages))
 			}
-			if b.language != "go" {
+			if b.language != "go" || b.hints["copy"] != "" {
 				continue
 			}
 			s, err := snippetOf(fset, p, b)
