@@ -246,6 +246,7 @@ func (suite *linSuite) runOne(t *testing.T, l layout, model porcupine.Model, see
 	if suite.config != nil {
 		cfg = suite.config(seed)
 	}
+	cfg.RecordStats = seed/uint64(max(suite.reuse, 1))%2 == 1 // of which Lookup has a way of its own
 	c := fastcache.NewForTest(cfg, l.shards, l.mask)
 	defer c.Close()
 	for range max(suite.reuse, 1) {

@@ -119,8 +119,7 @@ func (c *Cache[V]) UpdateTTL(key Key, value V, ttl time.Duration) error {
 
 // update stores a value for an update that says how.
 func (c *Cache[V]) update(u *update[V], value V) error {
-	err := c.tryUpdate(u, value)
-	if err != nil {
+	if err := c.tryUpdate(u, value); err != nil {
 		return c.refuse(err)
 	}
 	return nil
