@@ -145,7 +145,7 @@ func (c *Cache[V]) wake() {
 	a.mu.passing = true
 	a.mu.wakeUps++
 	a.horizon.Store(passHorizon)
-	due, began := a.mu.due, c.now()
+	a.noteLagLocked(a.mu.due, c.now())
 	a.mu.Unlock()
 
 	for s := range c.eachShard {
@@ -154,7 +154,6 @@ func (c *Cache[V]) wake() {
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.noteLagLocked(due, began)
 	a.mu.passing = false
 	a.quiet.Broadcast()
 	a.horizon.Store(idleHorizon) // before any next is loaded: see wakeBy
