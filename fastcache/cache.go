@@ -237,8 +237,9 @@ func (c *Cache[V]) lookupSlow(digest uint64, key Key) (V, bool) {
 			return n.Item.value, true
 		}
 	}
+	n := c.find(digest, key)
 	var over *node[V]
-	for n := c.find(digest, key); n != nil; n = c.findNewer(digest, key, n) {
+	for n != nil {
 		if c.use(n) {
 			if c.hits != nil {
 				c.countHit(n)
@@ -246,6 +247,7 @@ func (c *Cache[V]) lookupSlow(digest uint64, key Key) (V, bool) {
 			return n.Item.value, true
 		}
 		over = n
+		n = c.findNewer(digest, key, n)
 	}
 	c.countMiss(over)
 	return c.missed()

@@ -101,20 +101,20 @@ func newDatedNode[V any](key Key, value V, idles bool) *node[V] {
 
 // newNodeWith is newNode with some more bytes behind a short key.
 func newNodeWith[V any](key Key, value V, idles bool, more int) *node[V] {
-	size := len(key.Partial) + len(key.ID)
-	room := size + more
-	if room > longestText || idles {
+	length := len(key.Partial) + len(key.ID)
+	size := length + more
+	if size > longestText || idles {
 		return newLongNode(key, value)
 	}
 	var n *node[V]
 	switch {
-	case room <= inlineKey:
+	case size <= inlineKey:
 		n = new(node[V])
-	case room <= inlineKey+16:
+	case size <= inlineKey+16:
 		n = &new(tailed16[V]).node
-	case room <= inlineKey+32:
+	case size <= inlineKey+32:
 		n = &new(tailed32[V]).node
-	case room <= inlineKey+48:
+	case size <= inlineKey+48:
 		n = &new(tailed48[V]).node
 	default:
 		n = &new(tailed64[V]).node
@@ -122,8 +122,8 @@ func newNodeWith[V any](key Key, value V, idles bool, more int) *node[V] {
 	e := &n.Item
 	e.value = value
 	e.setMeta(shapeOf(key))
-	if size > 0 {
-		text := unsafe.Slice(&e.buf[0], size) // of a tailed node it reaches into the tail
+	if length > 0 {
+		text := unsafe.Slice(&e.buf[0], length) // of a tailed node it reaches into the tail
 		copy(text, key.Partial)
 		copy(text[len(key.Partial):], key.ID)
 	}

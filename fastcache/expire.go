@@ -144,8 +144,8 @@ func (c *Cache[V]) wake() {
 	}
 	a.mu.passing = true
 	a.mu.wakeUps++
-	a.horizon.Store(passHorizon)
 	a.noteLagLocked(a.mu.due, c.now())
+	a.horizon.Store(passHorizon)
 	a.mu.Unlock()
 
 	for s := range c.eachShard {

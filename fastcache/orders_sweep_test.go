@@ -142,10 +142,15 @@ func (s *scene) neighbourOf(key Key) Key {
 // All sessions of a partial key are revoked at one instant: who has missed one gets none of them afterwards, whether
 // its Lookup came by the group or by what DeletePartial leaves in each session.
 func TestOrdersWhoMissesARevokedSessionMissesAll(t *testing.T) {
-	for _, revoked := range [][]Key{{keyA}, {keyA, keyB}} {
-		t.Run(fmt.Sprint(len(revoked)), func(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		revoked []Key
+		counted bool // Lookup has a way of its own
+	}{{"1", []Key{keyA}, false}, {"2", []Key{keyA, keyB}, false}, {"counted 1", []Key{keyA}, true}, {"counted 2", []Key{keyA, keyB}, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			revoked := tt.revoked
 			orders.All(t, func(r *orders.Run) {
-				s := newScene(r, Config[int]{}).hold()
+				s := newScene(r, Config[int]{RecordStats: tt.counted}).hold()
 				for i, key := range revoked {
 					s.put(key, i+1, far)
 				}
