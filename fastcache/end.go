@@ -135,6 +135,9 @@ func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room
 	c := s.cache
 	slot := n.Item.slot
 	s.mu.work++
+	if c.removals.Load() != nil {
+		c.noteRemoval(c.digest(keyOf(n)))
+	}
 	until := n.Item.until.Load()
 	killed = c.killAndUnlink(n, reason, now)
 	s.leaveCrowdLocked(slot)
@@ -150,12 +153,8 @@ func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room
 		room.probation = s.endProbationLocked(slot)
 	}
 	s.mu.place[slot] = buckets.NoPlace
-	s.mu.hash[slot] = s.mu.free
-	s.mu.free = slot
 	s.reportLocked(n, removalReason(n))
-	if s.mu.resident--; s.mu.resident == 0 && len(s.mu.place) > smallShard {
-		s.resetLocked()
-	}
+	s.freeLocked(slot)
 	return room, killed
 }
 

@@ -107,6 +107,15 @@ func (s *shard[V]) allocLocked(now int64) uint32 {
 	return slot
 }
 
+// freeLocked frees a slot that holds no session. An empty shard gives its arrays back.
+func (s *shard[V]) freeLocked(slot uint32) {
+	s.mu.hash[slot] = s.mu.free
+	s.mu.free = slot
+	if s.mu.resident--; s.mu.resident == 0 && len(s.mu.place) > smallShard {
+		s.resetLocked()
+	}
+}
+
 // addSlotsLocked doubles the slots, but stops where the bound on the count makes more unlikely.
 func (s *shard[V]) addSlotsLocked() {
 	c := s.cache
