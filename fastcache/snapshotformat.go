@@ -133,7 +133,9 @@ type blockReader struct {
 	offset   int64 // of the block that is read, for errors
 	sessions uint64
 
-	head [headSize]byte
+	head  [headSize]byte
+	frame [frameSize]byte // of the block, then its checksum
+
 	wall int64  // the block's instant, ns since 1970
 	left int    // sessions that its body still holds, by its frame
 	body []byte // of the block, or what is left of it
@@ -182,8 +184,8 @@ func (b *blockReader) begin(r io.Reader) error {
 
 // next reads a block and verifies it. False says that it was the last one.
 func (b *blockReader) next() (more bool, err error) {
-	var frame [frameSize]byte
-	if err := b.fill(frame[:]); err != nil {
+	frame := b.frame[:]
+	if err := b.fill(frame); err != nil {
 		return false, err
 	}
 	kind, length, sessions := frame[0], binary.LittleEndian.Uint32(frame[1:]), binary.LittleEndian.Uint32(frame[5:])
@@ -197,16 +199,16 @@ func (b *blockReader) next() (more bool, err error) {
 	if err := b.readBody(int(length)); err != nil {
 		return false, err
 	}
-	b.hash.Write(frame[:])
+	b.hash.Write(frame)
 	b.hash.Write(b.body)
-	var check [checkSize]byte
-	if err := b.fill(check[:]); err != nil {
+	check := b.frame[:checkSize]
+	if err := b.fill(check); err != nil {
 		return false, err
 	}
-	if binary.LittleEndian.Uint64(check[:]) != b.hash.Sum64() {
+	if binary.LittleEndian.Uint64(check) != b.hash.Sum64() {
 		return false, b.bad("was changed: its checksum does not match")
 	}
-	b.hash.Write(check[:])
+	b.hash.Write(check)
 	if kind == blockOfEnd {
 		return false, b.checkEnd()
 	}
@@ -236,8 +238,7 @@ func (b *blockReader) checkEnd() error {
 	if n := binary.LittleEndian.Uint64(b.body); n != b.sessions {
 		return b.bad(fmt.Sprintf("counts %d sessions, and %d came before it", n, b.sessions))
 	}
-	var one [1]byte
-	switch _, err := io.ReadFull(b.r, one[:]); err {
+	switch _, err := io.ReadFull(b.r, b.frame[:1]); err {
 	case io.EOF:
 		return nil
 	case nil:

@@ -18,6 +18,7 @@ type loader[V any] struct {
 	cache    *Cache[V]
 	decode   func(Key, []byte) (V, error)
 	blocks   blockReader
+	session  record
 	restored restored // of the session that is stored
 	began    time.Time
 	now      int64 // when the block was read
@@ -29,7 +30,7 @@ type loader[V any] struct {
 	least   int      // the worth from which on there is room; that of this very worth is in room
 	room    amount
 	partial []byte // of the session before
-	run     int    // sessions of this partial key in a row
+	run     int    // sessions of this partial key in the cache, and in a row
 }
 
 // An amount is a number of sessions and their weight.
@@ -71,7 +72,7 @@ func (l *loader[V]) load(r io.ReadSeeker) (Restored, error) {
 	})
 	switch {
 	case errors.Is(err, ErrBadSnapshot), errors.Is(err, ErrSnapshotVersion):
-		return l.counts, fmt.Errorf("%w: %w", ErrSnapshotChanged, err)
+		return l.counts, fmt.Errorf("%w: %v", ErrSnapshotChanged, err) // %v: it is not so that nothing has changed
 	case err == nil && l.blocks.hash.Sum64() != verified:
 		return l.counts, ErrSnapshotChanged
 	}
@@ -91,16 +92,15 @@ func (l *loader[V]) each(r io.Reader, visit func(*record) error) error {
 		}
 		read := time.Now()
 		l.now, l.gone = int64(read.Sub(l.cache.birth)), b.since(read)
-		var s record
 		for {
-			ok, err := b.record(&s)
+			ok, err := b.record(&l.session)
 			if err != nil {
 				return err
 			}
 			if !ok {
 				break
 			}
-			if err := visit(&s); err != nil {
+			if err := visit(&l.session); err != nil {
 				return err
 			}
 		}
@@ -119,8 +119,8 @@ func (b *blockReader) since(at time.Time) int64 {
 
 // verify has decode and Weigh try a session, and counts it among those that need room.
 func (l *loader[V]) verify(s *record) error {
-	life := s.life - l.blocks.since(l.began)
-	if life <= 0 {
+	gone := l.blocks.since(l.began)
+	if l.over(s, gone) {
 		return nil
 	}
 	value, err := l.decode(s.key, s.value)
@@ -131,13 +131,18 @@ func (l *loader[V]) verify(s *record) error {
 		return fmt.Errorf("fastcache: decoding a session: %w", err)
 	}
 	weight, err := l.weigh(s, value)
-	if err != nil || l.found == nil || l.overQuota(s) || l.isPresent(s.key) {
+	if err != nil || l.found == nil || l.isPresent(s.key) || l.overQuota(s.key.Partial) {
 		return err
 	}
 	if weight <= l.cache.maxWeight {
-		l.found[worthOf(s.flags, life)].add(weight)
+		l.found[worthOf(s.flags, s.life-gone)].add(weight)
 	}
 	return nil
+}
+
+// over reports whether a session's time is over so long after its block's instant.
+func (l *loader[V]) over(s *record, gone int64) bool {
+	return s.life <= gone || s.flags&flagIdle != 0 && l.cache.cfg.IdleTTL > 0 && s.idle <= gone
 }
 
 // weigh returns the weight of a session, and an error if it is negative.
@@ -149,15 +154,21 @@ func (l *loader[V]) weigh(s *record, value V) (int64, error) {
 	return weight, checkWeight(min(weight, 0), l.cache.maxWeight)
 }
 
-// overQuota reports whether so many sessions of a partial key came before this one that there is no place for it.
-func (l *loader[V]) overQuota(s *record) bool {
-	most := l.cache.cfg.MaxPerPartial
+// overQuota reports whether the sessions of a partial key that the cache has, and those that came before this one, leave
+// no place for it.
+func (l *loader[V]) overQuota(partial string) bool {
+	c := l.cache
+	most := c.cfg.MaxPerPartial
 	if most == 0 {
 		return false
 	}
-	if l.run == 0 || s.key.Partial != aliasOf(l.partial) {
-		l.partial = append(l.partial[:0], s.key.Partial...)
+	if l.run == 0 || partial != aliasOf(l.partial) {
+		l.partial = append(l.partial[:0], partial...)
 		l.run = 0
+		if h, ok := c.index.HoldExisting(c.partialDigest(partial), partial); ok {
+			l.run = h.Len()
+			h.Release()
+		}
 	}
 	l.run++
 	return l.run > most
@@ -187,7 +198,7 @@ func (l *loader[V]) share() {
 // store stores a session, if it is worth the room.
 func (l *loader[V]) store(s *record) error {
 	c := l.cache
-	if s.life <= l.gone {
+	if l.over(s, l.gone) {
 		l.counts.Expired++
 		return nil
 	}
@@ -210,17 +221,21 @@ func (l *loader[V]) store(s *record) error {
 	switch {
 	case err != nil:
 		return err
-	case weight > c.maxWeight, l.found != nil && worth == l.least && !l.room.take(amount{1, weight}):
+	case weight > c.maxWeight, worth == l.least && !l.room.has(amount{1, weight}):
 		l.counts.NoRoom++
 		return nil
 	}
 	u := update[V]{key: s.key, weight: weight, digest: c.digest(s.key), onProbation: s.flags&flagProbation != 0, restored: &l.restored}
 	u.fresh = newNode(s.key, value, c.cfg.IdleTTL > 0)
 	l.set(s)
-	return l.count(c.restore(&u))
+	is := c.restore(&u)
+	if is == isStored && worth == l.least {
+		l.room.take(amount{1, weight})
+	}
+	return l.count(is)
 }
 
-// set takes over from a record what is to be restored.
+// set takes over what is to be restored from the record of a session that is not over.
 func (l *loader[V]) set(s *record) {
 	r := &l.restored
 	r.deadline = after(l.now, time.Duration(s.life-l.gone))
@@ -229,11 +244,7 @@ func (l *loader[V]) set(s *record) {
 		if s.flags&flagIdle != 0 {
 			idle = min(idle, s.idle-l.gone)
 		}
-		if idle > 0 {
-			r.until = min(r.until, after(l.now, time.Duration(idle)))
-		} else {
-			r.until = l.now // it has idled out meanwhile
-		}
+		r.until = min(r.until, after(l.now, time.Duration(idle)))
 	}
 	r.uses = uint32(s.flags & flagUses)
 	r.standing = eviction.Newcomer
@@ -265,18 +276,22 @@ func (l *loader[V]) count(is fate) error {
 }
 
 // add adds a session.
-func (h *amount) add(weight int64) {
-	h.sessions++
-	h.weight += min(weight, math.MaxInt64-h.weight)
+func (a *amount) add(weight int64) {
+	a.sessions++
+	a.weight += min(weight, math.MaxInt64-a.weight)
+}
+
+func (a *amount) has(other amount) bool {
+	return other.sessions <= a.sessions && other.weight <= a.weight
 }
 
 // take takes as much off as another amount, if there is so much.
-func (h *amount) take(other amount) bool {
-	if other.sessions > h.sessions || other.weight > h.weight {
+func (a *amount) take(other amount) bool {
+	if !a.has(other) {
 		return false
 	}
-	h.sessions -= other.sessions
-	h.weight -= other.weight
+	a.sessions -= other.sessions
+	a.weight -= other.weight
 	return true
 }
 
