@@ -134,7 +134,11 @@ func newLongNode[V any](key Key, value V) *node[V] {
 		n.extra.id = strings.Clone(key.ID)
 		return &n.node
 	}
-	text := key.Partial + key.ID // one allocation for both
+	var copied strings.Builder // one allocation for both; Partial + ID would be ID itself where Partial is empty
+	copied.Grow(len(key.Partial) + len(key.ID))
+	copied.WriteString(key.Partial)
+	copied.WriteString(key.ID)
+	text := copied.String()
 	n.extra.partial, n.extra.id = text[:len(key.Partial)], text[len(key.Partial):]
 	return &n.node
 }
