@@ -27,6 +27,8 @@ type Subject struct {
 	woken        uint64 // WakeUps when Sleep returned
 	late         int    // see Record
 
+	another func() (*fastcache.Cache[uint64], error) // an empty cache of another layout
+
 	check func() error // run when the cache is quiet; nil: nothing
 	fault error        // the first that check returned
 
@@ -81,6 +83,11 @@ func Config(bounds, switches byte) (fastcache.Config[uint64], model.Config) {
 func Open(cfg fastcache.Config[uint64], ref model.Config,
 	open func(fastcache.Config[uint64]) (*fastcache.Cache[uint64], error)) (*Subject, error) {
 	s := &Subject{birth: time.Now()}
+	s.another = func() (*fastcache.Cache[uint64], error) {
+		cfg := cfg
+		cfg.OnRemove, cfg.Hash = nil, fastcache.SecretHash
+		return open(cfg)
+	}
 	if ref.Reports {
 		cfg.OnRemove = s.onRemove
 	}
