@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/sessioncache/sessioncache/fastcache"
 )
 
@@ -95,16 +93,33 @@ func withChecksums(data []byte) []byte {
 	if len(out) < head {
 		return out
 	}
-	binary.LittleEndian.PutUint64(out[head-check:], xxhash.Sum64(out[:head-check]))
+	binary.LittleEndian.PutUint64(out[head-check:], xxh64(out[:head-check]))
 	for at := head; len(out)-at >= frame; {
 		at += frame + int(binary.LittleEndian.Uint32(out[at+1:])%(1<<20))
 		if at+check > len(out) {
 			break
 		}
-		binary.LittleEndian.PutUint64(out[at:], xxhash.Sum64(out[:at]))
+		binary.LittleEndian.PutUint64(out[at:], xxh64(out[:at]))
 		at += check
 	}
 	return out
+}
+
+// The checksums that a target puts right must be those of the format, or it finds nothing behind them.
+func TestChecksumsArePutRight(t *testing.T) {
+	c := bytesCache(t, fastcache.Config[string]{})
+	defer c.Close()
+	var b bytes.Buffer
+	if _, err := c.WriteSnapshot(&b, encodeText); err != nil {
+		t.Fatal(err)
+	}
+	wrong := bytes.Clone(b.Bytes())
+	for _, at := range []int{24, len(wrong) - 1} {
+		wrong[at] ^= 1
+	}
+	if !bytes.Equal(withChecksums(wrong), b.Bytes()) {
+		t.Error("a snapshot with its checksums put right is another one")
+	}
 }
 
 // snapshotSeeds are snapshots of caches of several kinds.
