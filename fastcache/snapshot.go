@@ -46,8 +46,8 @@ type Restored struct {
 // The sessions are written with their keys, values and deadlines in clear. encode may seal the values, and bind each to its key.
 //
 // A snapshot holds every session that lives throughout the call and is not replaced. One that is replaced is in it in
-// either version, or in a partial key of many sessions perhaps in none; then its key is in the snapshots to come. A session that is
-// removed or expires before its turn is not in it. Nothing counts as a use.
+// either version, or in none if that happens while its own partial key is written. A session that is removed or expires before
+// its turn is not in it. Nothing counts as a use.
 //
 // It takes the lock of one shard for each session, for a few instructions, and one block of memory: 64 KiB, or what
 // the largest value takes. w is called once per block, of at most 256 sessions. It is safe for concurrent use, and several may run.
@@ -104,7 +104,7 @@ func (c *Cache[V]) WriteSnapshot(w io.Writer, encode func(dst []byte, key Key, v
 // is passed over by mistake for each such removal. What was removed before the call is not known to it:
 // see docs/snapshots.md for what that means to single use and to revocation.
 //
-// It takes the lock of one shard for each session, and costs what two calls of decode and an Update do; 0.4 MB beside the sessions,
+// It takes the lock of one shard for each session, and costs what two calls of decode and an Update do; 0.5 MB beside the sessions,
 // and one block. decode must not wait for another goroutine that needs r.
 func (c *Cache[V]) ReadSnapshot(r io.ReadSeeker, decode func(key Key, data []byte) (V, error)) (Restored, error) {
 	switch {
