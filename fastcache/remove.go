@@ -24,9 +24,9 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 	}
 	digest := c.digest(key)
 	s := c.shardOf(digest)
+	c.noteRemoval(digest) // of a session that is not there, too: it may be about to be restored
 	s.mu.Lock()
 	defer s.unlock()
-	c.noteRemoval(digest) // of a session that is not there, too: it may be about to be restored
 	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil {
 		return value, false

@@ -50,8 +50,9 @@ func (c *Cache[V]) watchRemovals() (r *removedKeys, end func()) {
 	}
 }
 
-// noteRemoval notes that a session with this digest of its key is removed, or is not to be there. It needs the lock of the
-// digest's shard, under which insertLocked asks: so a session is either stored before, and removed, or not stored.
+// noteRemoval notes that a session with this digest of its key is removed, or is not to be there. It is called under the lock of
+// the digest's shard, or before that is taken, and insertLocked asks under it: so a session is either stored before, and
+// removed, or not stored.
 func (c *Cache[V]) noteRemoval(digest uint64) {
 	if r := c.removals.Load(); r != nil {
 		r.note(digest)

@@ -150,7 +150,7 @@ func (g *Group[T]) PushNewest(n *Node[T]) {
 func (g *Group[T]) PushOldest(n *Node[T]) {
 	g.checkPush(n)
 	tail := g.prev
-	*(**Group[T])(unsafe.Pointer(&n.group)) = g // as in PushNewest
+	n.group.Store(g)
 	n.prev = tail
 	g.prev = n
 	g.mu.count++
