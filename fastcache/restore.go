@@ -18,19 +18,19 @@ type removedKeys struct {
 	bits   [1 << removalBits / 64]atomic.Uint64
 }
 
-// place returns where the bit of a digest is. The product depends on all bits of the digest.
-func (r *removedKeys) place(digest uint64) (word *atomic.Uint64, bit uint64) {
+// bitOf returns where the bit of a digest is. The product depends on all bits of the digest.
+func (r *removedKeys) bitOf(digest uint64) (word *atomic.Uint64, bit uint64) {
 	at := digest * 0x9e3779b97f4a7c15 >> (64 - removalBits)
 	return &r.bits[at/64], 1 << (at % 64)
 }
 
 func (r *removedKeys) note(digest uint64) {
-	word, bit := r.place(digest)
+	word, bit := r.bitOf(digest)
 	word.Or(bit)
 }
 
 func (r *removedKeys) has(digest uint64) bool {
-	word, bit := r.place(digest)
+	word, bit := r.bitOf(digest)
 	return word.Load()&bit != 0
 }
 
@@ -59,11 +59,19 @@ func (c *Cache[V]) noteRemoval(digest uint64) {
 	}
 }
 
-// noteRevocation notes a DeletePartial, before it looks for the sessions: insertLocked asks under the lock under which
-// it links a session, so either DeletePartial finds that, or it is not stored.
+// noteRevocation notes a DeletePartial, before it looks for the sessions. insertLocked asks under the lock under which it links a
+// session; so once that lock was free, the session can be found, or will not be stored. DeletePartial itself
+// takes no lock where it finds nothing.
 func (c *Cache[V]) noteRevocation(partial string) {
-	if r := c.removals.Load(); r != nil {
-		r.note(c.partialDigest(partial))
+	r := c.removals.Load()
+	if r == nil {
+		return
+	}
+	digest := c.partialDigest(partial)
+	r.note(digest)
+	if c.index != nil {
+		h := c.index.Hold(digest, partial)
+		h.Release()
 	}
 }
 

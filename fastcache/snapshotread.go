@@ -232,7 +232,7 @@ func (l *loader[V]) store(s *record) error {
 	if is == isStored && worth == l.least {
 		l.room.take(amount{1, weight})
 	}
-	return l.count(is)
+	return l.noteFate(is)
 }
 
 // set takes over what is to be restored from the record of a session that is not over.
@@ -256,8 +256,8 @@ func (l *loader[V]) set(s *record) {
 	}
 }
 
-// count counts what has become of a session.
-func (l *loader[V]) count(is fate) error {
+// noteFate counts what has become of a session.
+func (l *loader[V]) noteFate(is fate) error {
 	switch is {
 	case isStored:
 		l.counts.Stored++
