@@ -181,12 +181,12 @@ func rawRecord(flags byte, partial, id, life uint64, value uint32, rest string) 
 
 // Checksums are no secret: whoever makes a snapshot can make them right. Every number in it is checked all the same.
 func TestAHostileSnapshotChangesNothing(t *testing.T) {
-	c, check := untouched(t)
+	c, _ := untouched(t)
 	good := rawRecord(0, 1, 1, uint64(time.Hour), 1, "pi\x02")
 	if got, err := c.ReadSnapshot(bytes.NewReader(snapshotWith(1, good)), decodeInt); err != nil || got.Stored != 1 {
 		t.Fatalf("ReadSnapshot of a good one = %+v, %v; the test proves nothing", got, err)
 	}
-	c, check = untouched(t)
+	c, check := untouched(t)
 	long := strings.Repeat("x", fastcache.MaxKeyPart+1)
 	for _, tt := range []struct {
 		name     string
