@@ -175,7 +175,7 @@ func TestPromise9ManyGroupsUnderOneHash(t *testing.T) {
 // What stores a key copies it, of whatever shape: the bytes that it was made of may change afterwards.
 func TestPromise2AKeyOfBytesIsCopied(t *testing.T) {
 	for _, idle := range []time.Duration{0, time.Hour} {
-		c := open(t, layouts()[0], fastcache.Config[int]{IdleTTL: idle})
+		c := fastcache.NewForTest(fastcache.Config[int]{IdleTTL: idle}, 1, fastcache.HashGood) // a Close would hang if it fails
 		for i, size := range [][2]int{{0, 5}, {5, 0}, {5, 5}, {0, 60}, {60, 0}, {0, 200}, {200, 0}, {200, 200}} {
 			partial, id := bytes.Repeat([]byte{'p'}, size[0]), bytes.Repeat([]byte{'i'}, size[1])
 			put(t, c, fastcache.KeyOf(partial, id), i)
