@@ -105,7 +105,7 @@ func TestRemovalsBesideAReaderOfSnapshotsWin(t *testing.T) {
 		put(t, source, key(fmt.Sprint("p", id%partials), id), id)
 	}
 	snapshot := snapshotOf(t, source)
-	for round := range 20 {
+	for round := range rounds(20) {
 		c := fastcache.NewForTest(fastcache.Config[int]{MaxPerPartial: each, NoIndex: false}, 8, fastcache.HashGood)
 		var second sync.Once
 		begun := make(chan bool)
@@ -178,7 +178,7 @@ func TestSnapshotsAreWrittenBesideTraffic(t *testing.T) {
 				}
 			})
 		}
-		for round := range 10 {
+		for round := range rounds(10) {
 			var b bytes.Buffer
 			if _, err := c.WriteSnapshot(&b, encodeInt); err != nil {
 				t.Fatal(err)
