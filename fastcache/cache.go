@@ -65,6 +65,12 @@ type Cache[V any] struct {
 	// hardly ever written, for every Lookup reads it.
 	revoking atomic.Int32
 
+	removals atomic.Pointer[removedKeys] // while snapshots are read, else nil: see restore.go
+	watches  struct {
+		sync.Mutex     // taken with no other lock held, nor any taken under it
+		running    int // ReadSnapshots under way
+	}
+
 	hits   *hitCounts     // nil without RecordStats
 	misses *xsync.Counter // likewise
 

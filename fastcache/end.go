@@ -131,6 +131,9 @@ func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room
 	c := s.cache
 	slot := n.Item.slot
 	s.mu.work++
+	if c.removals.Load() != nil {
+		c.noteRemoval(c.digest(keyOf(n)))
+	}
 	until := n.Item.until.Load()
 	killed = c.killAndUnlink(n, reason, now)
 	s.leaveCrowdLocked(slot)
@@ -145,11 +148,8 @@ func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room
 	if s.mu.probation.Has(slot) {
 		room.probation = s.endProbationLocked(slot)
 	}
-	s.freeLocked(slot)
 	s.reportLocked(n, removalReason(n))
-	if s.mu.resident == 0 && len(s.mu.place) > smallShard {
-		s.resetLocked()
-	}
+	s.freeLocked(slot)
 	return room, killed
 }
 

@@ -94,9 +94,13 @@ type extra struct {
 // newNode returns an unpublished node for one session, with its own copy of the key. One allocation for short keys.
 func newNode[V any](key Key, value V, idles bool) *node[V] { return newNodeWith(key, value, idles, 0) }
 
-// newDatedNode is newNode for a node that setBorn may be called of.
-func newDatedNode[V any](key Key, value V, idles bool) *node[V] {
-	return newNodeWith(key, value, idles, bornSize)
+// newNode is newNode for a node of the cache, which has a date with RecordStats.
+func (c *Cache[V]) newNode(key Key, value V) *node[V] {
+	more := 0
+	if c.hits != nil {
+		more = bornSize
+	}
+	return newNodeWith(key, value, c.cfg.IdleTTL > 0, more)
 }
 
 // newNodeWith is newNode with some more bytes behind a short key.
@@ -144,7 +148,11 @@ func newLongNode[V any](key Key, value V) *node[V] {
 		n.extra.id = strings.Clone(key.ID)
 		return &n.node
 	}
-	text := key.Partial + key.ID // one allocation for both
+	var copied strings.Builder // one allocation for both; Partial + ID would be ID itself where Partial is empty
+	copied.Grow(len(key.Partial) + len(key.ID))
+	copied.WriteString(key.Partial)
+	copied.WriteString(key.ID)
+	text := copied.String()
 	n.extra.partial, n.extra.id = text[:len(key.Partial)], text[len(key.Partial):]
 	return &n.node
 }

@@ -1,10 +1,12 @@
 package fastcache_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/sessioncache/sessioncache/fastcache"
@@ -168,4 +170,21 @@ func TestPromise9ManyGroupsUnderOneHash(t *testing.T) {
 			t.Errorf("%d partial keys, %d sessions; want 250, 500", n, c.Size())
 		}
 	})
+}
+
+// What stores a key copies it, of whatever shape: the bytes that it was made of may change afterwards.
+func TestPromise2AKeyOfBytesIsCopied(t *testing.T) {
+	for _, idle := range []time.Duration{0, time.Hour} {
+		c := fastcache.NewForTest(fastcache.Config[int]{IdleTTL: idle}, 1, fastcache.HashGood) // a Close would hang if it fails
+		for i, size := range [][2]int{{0, 5}, {5, 0}, {5, 5}, {0, 60}, {60, 0}, {0, 200}, {200, 0}, {200, 200}} {
+			partial, id := bytes.Repeat([]byte{'p'}, size[0]), bytes.Repeat([]byte{'i'}, size[1])
+			put(t, c, fastcache.KeyOf(partial, id), i)
+			want := fastcache.Key{Partial: string(partial), ID: string(id)}
+			clear(partial)
+			clear(id)
+			if v, ok := c.Lookup(want); !ok || v != i {
+				t.Errorf("IdleTTL %v, parts of %v bytes: Lookup = %d, %v once the bytes have changed; want %d", idle, size, v, ok, i)
+			}
+		}
+	}
 }

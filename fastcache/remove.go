@@ -23,6 +23,7 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 		return value, false
 	}
 	digest := c.digest(key)
+	c.noteRemoval(digest) // of a session that is not there, too: it may be about to be restored
 	s := c.lockShardOf(digest)
 	defer s.unlock()
 	n := find(s.table.Load(), uint32(digest), key)
@@ -171,6 +172,7 @@ func unlinkOverLocked[V any](h *index.Held[entry[V]], after *node[V], now int64,
 //
 // With NoIndex it scans the whole cache and revokes one session after the other.
 func (c *Cache[V]) DeletePartial(partial string) int {
+	c.noteRevocation(partial)
 	if c.index == nil {
 		return c.removeMatching(Revoked, func(n *node[V]) bool { return partialOf(n) == partial })
 	}
@@ -190,6 +192,7 @@ func (c *Cache[V]) Clear() int { return c.clearAll(Cleared, nil) }
 
 // clearAll removes all sessions but that of a key, if one is given.
 func (c *Cache[V]) clearAll(reason Reason, spared *Key) int {
+	c.noteClear()
 	return c.removeMatching(reason, func(n *node[V]) bool { return spared == nil || !hasKey(n, *spared) })
 }
 

@@ -108,12 +108,14 @@ func (s *shard[V]) allocLocked(now int64) uint32 {
 	return slot
 }
 
-// freeLocked frees the slot of a session that has left the table.
+// freeLocked frees a slot that holds no session, or one that has left the table. An empty shard gives its arrays back.
 func (s *shard[V]) freeLocked(slot uint32) {
 	s.mu.place[slot] = buckets.NoPlace
 	s.mu.hash[slot] = s.mu.free
 	s.mu.free = slot
-	s.mu.resident--
+	if s.mu.resident--; s.mu.resident == 0 && len(s.mu.place) > smallShard {
+		s.resetLocked()
+	}
 }
 
 // addSlotsLocked doubles the slots, but stops where the bound on the count makes more unlikely.

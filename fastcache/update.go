@@ -74,6 +74,8 @@ type update[V any] struct {
 
 	found *node[V] // with ifAbsent: the session that there is
 
+	restored *restored // see restore.go; nil but for a session of a snapshot
+
 	room        room     // held for fresh
 	victim      *node[V] // killed for the quota, in another shard: its room is for us
 	noneExpired bool     // no shard has expired sessions left
@@ -145,11 +147,7 @@ func (c *Cache[V]) tryUpdate(u *update[V], value V) error {
 	u.next = never
 	u.follows = !u.onProbation && c.takeDemote() // while this goroutine has not waited for anybody
 	u.digest = c.digest(u.key)
-	if c.hits == nil {
-		u.fresh = newNode(u.key, value, c.cfg.IdleTTL > 0)
-	} else {
-		u.fresh = newDatedNode(u.key, value, c.cfg.IdleTTL > 0)
-	}
+	u.fresh = c.newNode(u.key, value)
 	return c.store(u)
 }
 
@@ -239,7 +237,7 @@ func (s *shard[V]) storeLocked(u *update[V]) outcome {
 		return again // the session may belong to the other half
 	}
 	if old == nil {
-		s.insertLocked(u)
+		s.insertLocked(u) // true, for it restores nothing
 	} else if !s.replaceLocked(u, old) {
 		u.room.add(s.removeOverLocked(old, u.now))
 		return again // TakeNewest or DeletePartial won: store it as a new one
@@ -297,8 +295,9 @@ func (s *shard[V]) claimLocked(u *update[V], old *node[V]) outcome {
 	}
 }
 
-// insertLocked stores a session whose key is not in the table, with the room claimed.
-func (s *shard[V]) insertLocked(u *update[V]) {
+// insertLocked stores a session whose key is not in the table, with the room claimed. False says that it is of a snapshot, and
+// was removed meanwhile.
+func (s *shard[V]) insertLocked(u *update[V]) bool {
 	c := s.cache
 	if s.mu.free == noSlot {
 		s.addSlotsLocked()
@@ -313,21 +312,31 @@ func (s *shard[V]) insertLocked(u *update[V]) {
 	s.mu.hash[slot] = uint32(u.digest)
 	// linearizes: Update of a new key takes effect where the table's insert publishes it.
 	if c.index == nil {
+		if u.forbidden(c) {
+			s.freeLocked(slot)
+			return false
+		}
 		sharePartial(u.fresh, nil, u.key.Partial)
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 	} else {
 		h := c.index.Hold(c.partialDigest(u.key.Partial), u.key.Partial)
+		if u.forbidden(c) {
+			h.Release()
+			s.freeLocked(slot)
+			return false
+		}
 		sharePartial(u.fresh, h.Newest(), u.key.Partial)
-		h.PushNewest(u.fresh)
+		if u.restored == nil {
+			h.PushNewest(u.fresh)
+		} else {
+			h.PushOldest(u.fresh)
+		}
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 		u.victim = c.killOverQuotaLocked(&h, u.now) // concurrent Updates may have met at the quota
 		h.Release()
 	}
 	s.joinCrowdLocked(slot)
-	s.mu.policy.Insert(slot, s.mu.hash[slot], u.follows)
-	if u.onProbation {
-		s.mu.probation.Add(slot, len(s.mu.place))
-	}
+	s.queueLocked(u, slot)
 	if c.cfg.Weigh != nil {
 		s.mu.weight[slot] = u.weight
 	}
@@ -340,6 +349,23 @@ func (s *shard[V]) insertLocked(u *update[V]) {
 		before, s.mu.loose.slot = s.mu.loose.until, noSlot
 	}
 	u.next = s.rescheduleLocked(slot, before, u.fresh.Item.until.Load())
+	return true
+}
+
+// queueLocked puts a new session into the queues from which victims are taken: the newest place is for an Update, the
+// oldest for a session of a snapshot.
+func (s *shard[V]) queueLocked(u *update[V], slot uint32) {
+	if u.restored != nil {
+		s.mu.policy.Restore(slot, u.restored.standing)
+		if u.onProbation {
+			s.mu.probation.AddOldest(slot, len(s.mu.place))
+		}
+		return
+	}
+	s.mu.policy.Insert(slot, s.mu.hash[slot], u.follows)
+	if u.onProbation {
+		s.mu.probation.Add(slot, len(s.mu.place))
+	}
 }
 
 // replaceLocked puts the session in the slot and place of old, which is alive, unless

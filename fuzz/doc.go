@@ -4,6 +4,8 @@
 //	FuzzIndex  index against a map of slices: order, revocation, walks over a changing list
 //	FuzzCache  fastcache against the reference in internal/testing/model: every promise of a
 //	           sequential user, in virtual time
+//	FuzzSnapshot
+//	           fastcache's reader of snapshots: an error changes nothing, and what is read is written alike
 //	FuzzOTPPort
 //	           the port program of interop/otp against a map: every frame has its answer
 //

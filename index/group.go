@@ -130,12 +130,7 @@ func (g *Group[T]) Oldest() *Node[T] { return g.prev }
 
 // PushNewest links n, which must never have been linked, as the newest. It needs the lock.
 func (g *Group[T]) PushNewest(n *Node[T]) {
-	if n.group.Load() != nil || n.prev != nil {
-		panic("index: a node is linked at most once; readers may still stand on it")
-	}
-	if !g.mu.mapped || g.lone != nil && g.mu.count == 0 {
-		panic("index: a node is linked into a group that has left the map; no lookup would find it")
-	}
+	g.checkPush(n)
 	head := g.next.Load()
 	// No reader sees n yet: plain stores, which the one to next publishes, spare locked ones.
 	*(**Group[T])(unsafe.Pointer(&n.group)) = g
@@ -148,6 +143,33 @@ func (g *Group[T]) PushNewest(n *Node[T]) {
 	g.mu.count++
 	// publishes: n and its links are complete before readers can find it.
 	g.next.Store(n)
+}
+
+// PushOldest links n, which must never have been linked, as the oldest: for a session that is older than all
+// that are there. It needs the lock.
+func (g *Group[T]) PushOldest(n *Node[T]) {
+	g.checkPush(n)
+	tail := g.prev
+	n.group.Store(g)
+	n.prev = tail
+	g.prev = n
+	g.mu.count++
+	// publishes: n and its links are complete before readers can find it. One that stands on the tail walks on to n.
+	if tail == nil {
+		g.next.Store(n)
+	} else {
+		tail.next.Store(n)
+	}
+}
+
+// checkPush panics where n must not be linked.
+func (g *Group[T]) checkPush(n *Node[T]) {
+	if n.group.Load() != nil || n.prev != nil {
+		panic("index: a node is linked at most once; readers may still stand on it")
+	}
+	if !g.mu.mapped || g.lone != nil && g.mu.count == 0 {
+		panic("index: a node is linked into a group that has left the map; no lookup would find it")
+	}
 }
 
 // Unlink takes n out of the list if it is linked in this group, and reports whether it

@@ -152,3 +152,16 @@ func TestTheBodyOfAllMayChangeTheIndex(t *testing.T) {
 	}
 	wantInvariants(t, x)
 }
+
+// A reader that stands on the oldest node walks on to one that is linked behind it.
+func TestAWalkComesToWhatIsPushedBehindIt(t *testing.T) {
+	x := New[int](0)
+	n := push(x, 1, "p", 1)[0]
+	g := x.LockOf(n)
+	g.PushOldest(&Node[int]{Item: 0})
+	x.Unlock(g)
+	if older := n.Next(); older == nil || older.Item != 0 {
+		t.Errorf("the node behind the oldest is %v; want the one that was pushed", older)
+	}
+	wantInvariants(t, x)
+}

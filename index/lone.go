@@ -161,6 +161,15 @@ func (h *Held[T]) PushNewest(n *Node[T]) {
 	h.Group().PushNewest(n)
 }
 
+// PushOldest links n, which must never have been linked, as the oldest.
+func (h *Held[T]) PushOldest(n *Node[T]) {
+	if h.group == nil && h.lone == nil {
+		h.PushNewest(n) // it is the only one
+		return
+	}
+	h.Group().PushOldest(n)
+}
+
 // Group returns the group whose lock is held. A lone node gets one, which is locked in place of its map. It needs a node.
 func (h *Held[T]) Group() *Group[T] {
 	if h.group == nil {

@@ -25,7 +25,7 @@ func newLone(partialKeys int, digest func(string) uint64) *Index[keyed] {
 	})
 }
 
-// loneModel is what Held promises: a map of slices. Ids count up, so every list descends.
+// loneModel is what Held promises: a map of slices.
 type loneModel struct {
 	x      *Index[keyed]
 	digest func(string) uint64
@@ -64,6 +64,16 @@ func (m *loneModel) push(t *rapid.T) {
 	h := m.hold(t, partial)
 	h.PushNewest(n)
 	m.linked[partial] = slices.Insert(m.linked[partial], 0, n)
+	m.wantHeld(t, &h, partial)
+	h.Release()
+}
+
+func (m *loneModel) pushOldest(t *rapid.T) {
+	partial := drawPartial(t)
+	n := m.fresh(partial)
+	h := m.hold(t, partial)
+	h.PushOldest(n)
+	m.linked[partial] = append(m.linked[partial], n)
 	m.wantHeld(t, &h, partial)
 	h.Release()
 }
@@ -176,7 +186,7 @@ func TestAnIndexWithLoneNodesDoesWhatAMapOfSlicesWouldDo(t *testing.T) {
 					map[string][]*loneNode{}, nil, map[*Group[keyed]][]*loneNode{}}
 				m.x.splitRoom = smallGroups // so that maps split
 				t.Repeat(map[string]func(*rapid.T){
-					"push": m.push, "unlink": m.unlink, "unlink more": m.unlink, "replace": m.replace, "group": m.group,
+					"push": m.push, "push oldest": m.pushOldest, "unlink": m.unlink, "unlink more": m.unlink, "replace": m.replace, "group": m.group,
 					"push under new keys": m.pushMany, "": m.check,
 				})
 			})

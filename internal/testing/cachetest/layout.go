@@ -24,6 +24,19 @@ func (l Layout) String() string {
 	return fmt.Sprintf("cachetest.Layout{Shards: %d, HashMask: %#x, Crowd: %d, Keys: %v, Scan: %t}", l.Shards, l.HashMask, l.Crowd, l.Keys, l.Scan)
 }
 
+// other returns a layout with another number of shards and another hash, under which no more keys share a bucket.
+func (l Layout) other() Layout {
+	const xxhash, secret = ^uint64(0), ^uint64(0) &^ (1 << 40)
+	out := Layout{Shards: 1, HashMask: xxhash, Keys: l.Keys}
+	if l.Shards == 1 {
+		out.Shards = 8
+	}
+	if l.HashMask == xxhash || l.Keys == model.Colliding {
+		out.HashMask = secret
+	}
+	return out
+}
+
 // A Run is what it takes to repeat a run: everything but what an overflow evicts follows from it.
 type Run struct {
 	Config [2]byte // see Config
@@ -50,6 +63,11 @@ func (r Run) Record(open func(fastcache.Config[uint64], Layout) *fastcache.Cache
 		return Record{}, err
 	}
 	s.keys, s.scan = r.Layout.Keys, r.Layout.Scan
+	s.another = func() (*fastcache.Cache[uint64], error) {
+		cfg := cfg
+		cfg.OnRemove = nil
+		return open(cfg, r.Layout.other()), nil
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)

@@ -27,6 +27,9 @@ type Subject struct {
 	woken        uint64 // WakeUps when Sleep returned
 	late         int    // see Record
 
+	another func() (*fastcache.Cache[uint64], error) // an empty cache of another layout
+	resized []func(*fastcache.Cache[uint64]) error   // changes of the bounds
+
 	check func() error // run when the cache is quiet; nil: nothing
 	fault error        // the first that check returned
 
@@ -81,6 +84,11 @@ func Config(bounds, switches byte) (fastcache.Config[uint64], model.Config) {
 func Open(cfg fastcache.Config[uint64], ref model.Config,
 	open func(fastcache.Config[uint64]) (*fastcache.Cache[uint64], error)) (*Subject, error) {
 	s := &Subject{birth: time.Now()}
+	s.another = func() (*fastcache.Cache[uint64], error) {
+		cfg := cfg
+		cfg.OnRemove, cfg.Hash = nil, fastcache.SecretHash
+		return open(cfg)
+	}
 	if ref.Reports {
 		cfg.OnRemove = s.onRemove
 	}
@@ -202,8 +210,24 @@ func (s *Subject) LookupOrUpdate(k model.Key, v uint64, ttl time.Duration) (uint
 	return actual, found, modelError(err)
 }
 
-func (s *Subject) SetMaxSessions(n int) error                { return s.Cache.SetMaxSessions(n) }
-func (s *Subject) SetMaxWeight(weight int64) error           { return s.Cache.SetMaxWeight(weight) }
+// SetMaxSessions changes the bound, and that of the caches that Snapshot makes.
+func (s *Subject) SetMaxSessions(n int) error {
+	return s.resize(func(c *fastcache.Cache[uint64]) error { return c.SetMaxSessions(n) })
+}
+
+// SetMaxWeight changes the bound, and that of the caches that Snapshot makes.
+func (s *Subject) SetMaxWeight(weight int64) error {
+	return s.resize(func(c *fastcache.Cache[uint64]) error { return c.SetMaxWeight(weight) })
+}
+
+func (s *Subject) resize(set func(*fastcache.Cache[uint64]) error) error {
+	err := set(s.Cache)
+	if err == nil {
+		s.resized = append(s.resized, set)
+	}
+	return err
+}
+
 func (s *Subject) Touch(k model.Key, ttl time.Duration) bool { return s.Cache.Touch(s.key(k), ttl) }
 
 func (s *Subject) Delete(k model.Key) bool         { return s.Cache.Delete(s.key(k)) }

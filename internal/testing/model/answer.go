@@ -134,7 +134,7 @@ func (op Op) stores() bool {
 // keepsSize reports whether the operation leaves the size of a full cache alone.
 func (op Op) keepsSize() bool {
 	switch op.Kind {
-	case Lookup, Peek, Update, UpdateTTL, UpdateOnProbation, LookupOrUpdate, Touch, Select, SelectEntries, Demote, All, Entries, Foldl, Size:
+	case Lookup, Peek, Update, UpdateTTL, UpdateOnProbation, LookupOrUpdate, Touch, Select, SelectEntries, Demote, All, Entries, Foldl, Size, Snapshot:
 		return true
 	}
 	return false
@@ -144,9 +144,9 @@ func (op Op) keepsSize() bool {
 // they show before they are stopped; a SelectSession has an order.
 func equal(a, b Answer) bool {
 	switch a.Op.Kind {
-	case All, Entries, Foldl:
+	case All, Entries, Foldl, Snapshot:
 		x, y := yielded(a), yielded(b)
-		if stop := int(a.Op.Value); stop > 0 && a.Op.Kind != Foldl && len(x) == stop {
+		if stop := int(a.Op.Value); stop > 0 && (a.Op.Kind == All || a.Op.Kind == Entries) && len(x) == stop {
 			return len(y) == stop
 		}
 		return slices.Equal(x, y)

@@ -133,6 +133,10 @@ func (r *runner) apply(op Op) error {
 		return r.byPartial(op)
 	case All, Entries, Foldl:
 		return r.iterate(op)
+	case Snapshot:
+		got, err := r.subject.Snapshot()
+		r.saw(got, err)
+		return r.ref.snapshot(got, err)
 	case Clear:
 		n := r.subject.Clear()
 		r.saw(n)

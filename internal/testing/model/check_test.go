@@ -87,6 +87,9 @@ func TestCheckRejectsEveryFault(t *testing.T) {
 		{"reports the wrong reason", ""},
 		{"lookup is no use", ""},
 		{"peek is a use", ""},
+		{"restores in another order", ""},
+		{"restores a longer life", ""},
+		{"restores all but one", "is missing"},
 	} {
 		t.Run(tt.fault, func(t *testing.T) {
 			err := checkRandom(tt.fault, 50)

@@ -110,6 +110,29 @@ func (r *Reference) selectedEntries(partial string, got []Entry, stop int) error
 	return r.deadlines(got)
 }
 
+// snapshot judges what a cache has that was restored: everything, with its deadlines, and each partial key in its order.
+func (r *Reference) snapshot(got []Entry, err error) error {
+	switch {
+	case r.closed && err == ErrClosed && len(got) == 0:
+		return nil
+	case r.closed || err != nil:
+		return fmt.Errorf("%d sessions and %v; want ErrClosed of a closed cache (%v), else no error", len(got), err, r.closed)
+	}
+	if err := r.entries(got, 0); err != nil {
+		return err
+	}
+	groups := map[string][]Entry{}
+	for _, e := range got {
+		groups[e.Key.Partial] = append(groups[e.Key.Partial], e)
+	}
+	for partial, group := range groups {
+		if err := r.selectedEntries(partial, group, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func pairsOf(entries []Entry) []pair {
 	pairs := make([]pair, len(entries))
 	for i, e := range entries {

@@ -362,6 +362,27 @@ func (c *mapCache) Entries() iter.Seq[Entry] {
 	}
 }
 
+func (c *mapCache) Snapshot() (all []Entry, err error) {
+	if c.closed {
+		return nil, ErrClosed
+	}
+	for i := len(c.live) - 1; i >= 0; i-- {
+		it := c.live[i]
+		e := Entry{it.key, it.value, it.until()}
+		switch {
+		case c.fault == "restores in another order":
+			all = append([]Entry{e}, all...)
+			continue
+		case c.fault == "restores a longer life":
+			e.Expires++
+		case c.fault == "restores all but one" && i == 1:
+			continue
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
 func (c *mapCache) Foldl(f func(Key, uint64)) {
 	for _, it := range c.live {
 		f(it.key, it.value)

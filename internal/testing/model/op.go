@@ -11,7 +11,7 @@ import (
 type Kind uint8
 
 // The kinds. Drain selects a partial key and deletes each session from within the loop; Fill is
-// 64 Updates of consecutive ids, which makes tables grow with few bytes.
+// 64 Updates of consecutive ids, which makes tables grow with few bytes; Snapshot reads what it writes into another cache.
 const (
 	Lookup Kind = iota
 	Peek
@@ -38,13 +38,14 @@ const (
 	Touch
 	SelectEntries
 	SetMaxSessions
-	SetMaxWeight // a new kind comes last, or the corpora would mean something else
+	SetMaxWeight
+	Snapshot // a new kind comes last, or the corpora would mean something else
 	kinds
 )
 
 var kindNames = [kinds]string{"Lookup", "Peek", "Update", "UpdateTTL", "Delete", "Take", "Select", "Drain",
 	"TakeNewest", "TakeNewestKeepLast", "DeletePartial", "Demote", "All", "Entries", "Foldl", "Size",
-	"Clear", "Advance", "Fill", "Close", "UpdateOnProbation", "LookupOrUpdate", "Touch", "SelectEntries", "SetMaxSessions", "SetMaxWeight"}
+	"Clear", "Advance", "Fill", "Close", "UpdateOnProbation", "LookupOrUpdate", "Touch", "SelectEntries", "SetMaxSessions", "SetMaxWeight", "Snapshot"}
 
 func (k Kind) String() string {
 	if k < kinds {
@@ -58,12 +59,12 @@ func (k Kind) String() string {
 var kindOf = [64]Kind{
 	Lookup, Peek, Update, UpdateTTL, Delete, Take, Select, Drain, TakeNewest, TakeNewestKeepLast,
 	DeletePartial, Demote, All, Entries, Foldl, Size, Clear, Advance, Fill, Close, UpdateOnProbation,
-	21: LookupOrUpdate, 22: Touch, 23: SelectEntries, 24: SetMaxSessions, 25: SetMaxWeight, 26: Update, 27: Update,
+	21: LookupOrUpdate, 22: Touch, 23: SelectEntries, 24: SetMaxSessions, 25: SetMaxWeight, 26: Snapshot, 27: Update,
 	28: Update, 29: Update, 30: Update, 31: Update, 32: UpdateTTL, 33: UpdateTTL, 34: UpdateTTL,
 	35: UpdateTTL, 36: UpdateTTL, 37: UpdateTTL, 38: Advance, 39: Advance, 40: Advance, 41: Advance,
 	42: Advance, 43: Advance, 44: Demote, 45: Delete, 46: Take, 47: Select, 48: TakeNewest,
 	49: TakeNewestKeepLast, 50: Select, 51: UpdateOnProbation, 52: UpdateOnProbation, 53: LookupOrUpdate, 54: LookupOrUpdate,
-	55: Touch, 56: Touch, 57: Update, 58: Update, // the rest are Lookups
+	55: Touch, 56: Touch, 57: Update, 58: Update, 59: Update, // the rest are Lookups
 }
 
 // An Op is one operation. All fields are small numbers, so that an Op is four bytes and a

@@ -118,6 +118,10 @@ type Subject interface {
 	Clear() int
 	Close() error
 
+	// Snapshot writes a snapshot, reads it into an empty cache with the same bounds, and returns what that has then, the
+	// sessions of each partial key newest first.
+	Snapshot() ([]Entry, error)
+
 	// Sleep moves time forward. Timers that are due at the new time may or may not have run.
 	Sleep(time.Duration)
 

@@ -53,6 +53,14 @@ func (c *counter[T]) Add(delta T) T {
 	return c.v
 }
 
+// Or sets bits and returns what was there.
+func (c *counter[T]) Or(mask T) T {
+	orders.Before(orders.Write, unsafe.Pointer(c))
+	old := c.v
+	c.v |= mask
+	return old
+}
+
 // Int32 is atomic.Int32.
 type Int32 struct{ counter[int32] }
 
