@@ -51,6 +51,7 @@ type Reference struct {
 	reported map[uint64]Reason     // by value
 	lastOf   map[Key]uint64        // by key, the value last reported: values grow, so must these
 	told     bool                  // something was demoted
+	rebound  bool                  // a bound was changed: the cache has evicted, perhaps, and has room for a crowd
 
 	// Of the operation under way:
 	newcomer *session   // stored by it
@@ -244,7 +245,7 @@ func (r *Reference) setBound(op Op, got error) error {
 	default:
 		r.cfg.MaxWeight = int64(op.Bound())
 	}
-	r.resized = true
+	r.resized, r.rebound = true, true
 	return nil
 }
 

@@ -168,7 +168,7 @@ func (r *Reference) judgeCrowd(s *session) error {
 		switch {
 		case r.cfg.Reports && after(other.late, Tick) <= r.now:
 			return fmt.Errorf("%v expired at %v, it is %v; want expired ones to go first", other.key, other.late, r.now)
-		case other.value < s.value && r.life(other) == alive && !r.told && r.cfg.MaxWeight == 0:
+		case other.value < s.value && r.life(other) == alive && !r.told && !r.rebound && r.cfg.MaxWeight == 0:
 			return fmt.Errorf("%v is older", other.key)
 		}
 	}
