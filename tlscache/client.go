@@ -69,6 +69,16 @@ type ClientConfig struct {
 	// a Config gets a scope that no other has and that does not outlive the process.
 	Scope string
 
+	// VerifyPeerOnResume runs the Config's VerifyPeerCertificate on resumption too, which crypto/tls does not, with the
+	// certificates and chains of the session. So what it checks needs no Scope, and a server that it refuses by now is not
+	// resumed with. The refusal fails that handshake and removes the tickets of that server, so the next handshake is a full
+	// one. It costs what the function costs, on each resumption. ClientStats.PeersRefused counts refusals.
+	//
+	// It runs in the VerifyConnection that Install sets, before the one that was there, and takes the function that the Config
+	// had then: one that is set later is not run, nor is any if a later VerifyConnection does not call ours. It does not reach a View.
+	// GetClientCertificate needs a Scope as before.
+	VerifyPeerOnResume bool
+
 	// TLS is the Config of the connections that DialTLSContext makes, as for Install; nil
 	// means the zero Config. It is cloned. An http.Transport speaks HTTP/2 over them if
 	// NextProtos says so: []string{"h2", "http/1.1"}. It is an error if it disables tickets. Its
@@ -268,6 +278,9 @@ func (c *Client) Install(cfg *tls.Config) error {
 			"clone the original, change the clone, and call Install on it")
 	}
 	v := &view{client: c, scope: s, installed: true, time: cfg.Time, verifies: cfg.VerifyConnection}
+	if c.cfg.VerifyPeerOnResume {
+		v.peer = cfg.VerifyPeerCertificate
+	}
 	v.ech.here = hasECH(cfg)
 	if others := viewOf(cfg.VerifyConnection); others != nil {
 		v.verifies = others.verifies

@@ -51,7 +51,7 @@ func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.
 	if !cfg.SessionTicketsDisabled {
 		cfg.ClientSessionCache = d
 	}
-	cfg.VerifyConnection = d.verifyConnection(cfg.VerifyConnection)
+	cfg.VerifyConnection = d.verifyConnection(cfg)
 	conn := tls.Client(raw, cfg)
 	limited, cancel := context.WithTimeout(ctx, c.cfg.HandshakeTimeout)
 	defer cancel()
@@ -122,8 +122,17 @@ func (d *dialView) Put(_ string, cs *tls.ClientSessionState) {
 	}
 }
 
-func (d *dialView) verifyConnection(users func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+func (d *dialView) verifyConnection(cfg *tls.Config) verifyFunc {
+	peer, users := cfg.VerifyPeerCertificate, cfg.VerifyConnection
+	if !d.client.cfg.VerifyPeerOnResume {
+		peer = nil
+	}
 	return func(cs tls.ConnectionState) error {
+		if cs.DidResume && peer != nil {
+			if err := verifyPeerAgain(peer, cs, d.endRefused); err != nil {
+				return err
+			}
+		}
 		if users != nil {
 			if err := users(cs); err != nil {
 				return err
@@ -135,6 +144,14 @@ func (d *dialView) verifyConnection(users func(tls.ConnectionState) error) func(
 		}
 		return nil
 	}
+}
+
+// endRefused removes the tickets of a server that VerifyPeerCertificate refused, also those of its name: they come from the
+// same address or were verified by what is refused now.
+func (d *dialView) endRefused() {
+	d.client.stats.peersRefused.Add(1)
+	d.client.purge(d.endpoint)
+	d.client.purge(d.name)
 }
 
 // done draws the conclusions once the handshake is over.

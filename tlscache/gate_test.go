@@ -6,8 +6,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-
-	"github.com/sessioncache/sessioncache/session"
 )
 
 var errPin = errors.New("pinned otherwise")
@@ -156,10 +154,9 @@ var detours = []detour{
 func TestTrustIsComparedAsItStandsForEachConnection(t *testing.T) {
 	servers, clients := newAuthority(t, "servers"), newAuthority(t, "clients")
 	cert := clients.issue(t)
-	kinds := []string{"memory", "remote", "fallback tickets"}
 	for _, d := range detours {
 		t.Run(d.name, func(t *testing.T) {
-			for _, kind := range kinds {
+			for _, kind := range storeKinds {
 				for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 					for _, c := range trustChanges(t, servers, clients) {
 						if kind != "memory" && c.name == "another authority beside" || kind != "memory" && c.name == "another authority added in place" {
@@ -183,22 +180,10 @@ type crossing struct {
 	change           trustChange
 }
 
-func (x crossing) server(t testing.TB) *Server {
-	switch x.kind {
-	case "remote":
-		return newServer(t, ServerConfig{Store: remote{newMemory(t, session.MemoryConfig{})}, Keyring: ring(t, secret(1)), Budget: long})
-	case "fallback tickets":
-		down := newMemory(t, session.MemoryConfig{})
-		down.Close()
-		return newServer(t, ServerConfig{Store: remote{down}, Keyring: ring(t, secret(1))})
-	}
-	return newServer(t, ServerConfig{})
-}
-
 func (x crossing) run(t *testing.T) {
 	t.Helper()
 	what := x.kind + ", " + tls.VersionName(x.version) + ", " + x.change.name
-	s := x.server(t)
+	s := newServer(t, kept(t, x.kind, ServerConfig{}))
 	changed := false
 	base := &tls.Config{Certificates: []tls.Certificate{x.servers.issue(t, host)},
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x.clients.pool()}

@@ -210,7 +210,7 @@ func TestGoldenFilesOpen(t *testing.T) {
 func TestGoldenNames(t *testing.T) {
 	k := ring(t, goldenSecret()).active()
 	principal := identify("somebody")
-	sc := serverScope("tenant", &tls.Config{ClientAuth: tls.RequireAnyClientCert, Certificates: []tls.Certificate{{Certificate: [][]byte{{1, 2, 3}}}}})
+	sc := serverScope("tenant", &tls.Config{ClientAuth: tls.RequireAnyClientCert, Certificates: []tls.Certificate{{Certificate: [][]byte{{1, 2, 3}}}}}, false)
 	got := map[string][]byte{}
 	for what, n := range map[string]sealing.Name{
 		"principal": k.Name(sealing.OfPrincipal, principal[:]), "server name": k.Name(sealing.OfServerName, []byte(host)),

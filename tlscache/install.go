@@ -24,7 +24,7 @@ import (
 // GetConfigForClient returned. ClientCAs are
 // compared within the process where the Store is Local; otherwise crypto/tls checks the client's
 // chain against them again whenever it resumes, as it runs VerifyConnection again. It does not run
-// VerifyPeerCertificate again, so a Config with one needs a named Scope, or Install returns an error;
+// VerifyPeerCertificate again, so a Config with one needs VerifyPeerOnResume or a named Scope, or Install returns an error;
 // where it appears later, sessions are not stored, and counted in ServerStats.Unstable. Certificates
 // that GetCertificate returns are no part of the scope: a resumed handshake shows none.
 //
@@ -53,7 +53,7 @@ func (s *Server) Install(cfg *tls.Config) error {
 	}
 	if sc.unstable {
 		return fmt.Errorf("tlscache: Install on a Config with %s, which crypto/tls does not run on resumption and"+
-			" which cannot be compared; want ServerConfig.Scope or ScopeOf to name what it checks", sc.reason)
+			" which cannot be compared; want ServerConfig.Scope or ScopeOf to name what it checks, or VerifyPeerOnResume", sc.reason)
 	}
 	s.hook(cfg)
 	return nil

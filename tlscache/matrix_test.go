@@ -101,7 +101,7 @@ func crossings(t *testing.T, version uint16, all []trust, servers, clients *auth
 }
 
 func TestNoSessionResumesUnderAnotherTrustConfiguration(t *testing.T) {
-	for _, store := range []string{"memory", "remote", "fallback tickets"} {
+	for _, store := range []string{"memory", "remote", "fallback tickets", "peers verified again"} {
 		t.Run(store, func(t *testing.T) {
 			versions(t, func(t *testing.T, version uint16) {
 				servers, clients := newAuthority(t, "servers"), newAuthority(t, "clients")
@@ -110,6 +110,8 @@ func TestNoSessionResumesUnderAnotherTrustConfiguration(t *testing.T) {
 					return all[slices.IndexFunc(all, func(a trust) bool { return a.config == cfg })].scope
 				}}
 				switch store {
+				case "peers verified again": // and nothing has a name
+					cfg = ServerConfig{VerifyPeerOnResume: true}
 				case "remote":
 					cfg.Store, cfg.Keyring, cfg.Budget = remote{newMemory(t, session.MemoryConfig{})}, ring(t, secret(1)), time.Minute
 				case "fallback tickets":

@@ -30,16 +30,17 @@ type scope struct {
 // serverScope returns the scope of a server's configuration. A named scope is stable whatever
 // the configuration's functions are: the name stands for what they check. It does not stand for
 // their absence.
-func serverScope(named string, cfg *tls.Config) scope {
-	return newScope("server", named, cfg)
+func serverScope(named string, cfg *tls.Config, verifiesPeer bool) scope {
+	return newScope("server", named, cfg, verifiesPeer)
 }
 
 // clientScope is serverScope for a client's configuration.
-func clientScope(named string, cfg *tls.Config) scope {
-	return newScope("client", named, cfg)
+func clientScope(named string, cfg *tls.Config, verifiesPeer bool) scope {
+	return newScope("client", named, cfg, verifiesPeer)
 }
 
-func newScope(role, named string, cfg *tls.Config) scope {
+// newScope returns the scope of a Config. Where VerifyPeerCertificate runs on resumption too, it needs no name.
+func newScope(role, named string, cfg *tls.Config, verifiesPeer bool) scope {
 	b := make([]byte, 0, 256)
 	b = sealing.AppendField(b, []byte("sessioncache scope v1"))
 	b = sealing.AppendField(b, []byte(role))
@@ -61,7 +62,7 @@ func newScope(role, named string, cfg *tls.Config) scope {
 	}
 	s := scope{sum: sha256.Sum256(b)}
 	if named == "" {
-		s.unstable = unstable(role, cfg)
+		s.unstable = unstable(role, cfg, verifiesPeer)
 	}
 	return s
 }
@@ -86,9 +87,9 @@ func presences(role string, cfg *tls.Config) (there []string) {
 
 // unstable names the field that decides whom to trust, or as whom to appear, and cannot be
 // compared. VerifyConnection is none: crypto/tls runs it on resumption too.
-func unstable(role string, cfg *tls.Config) string {
+func unstable(role string, cfg *tls.Config, verifiesPeer bool) string {
 	switch {
-	case cfg.VerifyPeerCertificate != nil:
+	case cfg.VerifyPeerCertificate != nil && !verifiesPeer:
 		return "VerifyPeerCertificate"
 	case role == "client" && cfg.GetClientCertificate != nil:
 		return "GetClientCertificate"
@@ -196,9 +197,12 @@ func leafOf(c *tls.Certificate) []byte {
 // each is computed as if there were no cache, which takes a few microseconds.
 const scopeSlots = 64
 
-// A scopeCache saves computing a scope anew for each connection. The zero value is ready; it is safe for
+// A scopeCache saves computing a scope anew for each connection. It is safe for
 // concurrent use.
-type scopeCache [scopeSlots]atomic.Pointer[scoped]
+type scopeCache struct {
+	verifiesPeer bool // ServerConfig.VerifyPeerOnResume
+	slots        [scopeSlots]atomic.Pointer[scoped]
+}
 
 var scopeSeed = maphash.MakeSeed()
 
@@ -210,11 +214,11 @@ func (c *scopeCache) of(named string, cfg *tls.Config, pool uint64) *scoped {
 			at += uint64(reflect.ValueOf(leaf).Pointer() >> 6)
 		}
 	}
-	slot := &c[at%scopeSlots]
+	slot := &c.slots[at%scopeSlots]
 	if s := slot.Load(); s != nil && s.from.is(named, cfg, pool) {
 		return s
 	}
-	sc := serverScope(named, cfg)
+	sc := serverScope(named, cfg, c.verifiesPeer)
 	if pool > 0 {
 		sc.sum = sha256.Sum256(appendPool(sc.sum[:], pool, cfg.ClientCAs))
 	}

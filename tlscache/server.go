@@ -101,6 +101,16 @@ type ServerConfig struct {
 	// rejected; it is better not to allow it there.
 	NoEarlyData bool
 
+	// VerifyPeerOnResume runs the Config's VerifyPeerCertificate on resumption too, which crypto/tls does not, with the
+	// certificates and chains of the session. So what it checks needs no named Scope, and a client that it refuses by now
+	// does not resume. The refusal fails that handshake, ends the sessions of the client's principal as RevokePrincipal
+	// does (without a principal, the session alone, in this process), and the next handshake is a full one. It costs what the function
+	// costs, on each resumption. ServerStats.PeersRefused counts refusals.
+	//
+	// It runs before VerifyConnection, and like it after a TLS 1.3 client got its next ticket. Configs that differ in nothing else share
+	// sessions. If it panics, the session ends too, and the panic goes on to the caller of the handshake.
+	VerifyPeerOnResume bool
+
 	// NoFallback issues and accepts no sealed records as tickets. When the Store fails, clients
 	// do full handshakes then.
 	NoFallback bool
@@ -155,6 +165,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: guard.New(cfg.MaxInFlight)}
+	s.scopes.verifiesPeer = cfg.VerifyPeerOnResume
 	if s.keyring == nil {
 		if s.keyring, err = NewKeyring(NewSecret(0)); err != nil {
 			return nil, err

@@ -106,6 +106,9 @@ type ServerStats struct {
 	// most 16 KiB, else a dead handle.
 	TooLarge uint64
 
+	// PeersRefused are the resumptions that VerifyPeerCertificate refused: see ServerConfig.VerifyPeerOnResume.
+	PeersRefused uint64
+
 	// Panics are those of ServerConfig's functions, of a Local Store or of earlier hooks.
 	Panics uint64
 
@@ -139,7 +142,7 @@ type serverCounters struct {
 	stored, reissued, fallback, foreign, dead atomic.Uint64
 	foundFallback, foundForeign               atomic.Uint64
 	unstable, ungated, tooLarge, panics       atomic.Uint64
-	sealed, foundSealed, lost                 atomic.Uint64
+	sealed, foundSealed, lost, peersRefused   atomic.Uint64
 	misses                                    [missReasons]atomic.Uint64
 }
 
@@ -165,7 +168,7 @@ func (s *Server) Stats() ServerStats {
 		Foreign: c.foreign.Load(), Dead: c.dead.Load(),
 		FoundFallback: c.foundFallback.Load(), FoundForeign: c.foundForeign.Load(),
 		Sealed: c.sealed.Load(), FoundSealed: c.foundSealed.Load(),
-		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(),
+		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(), PeersRefused: c.peersRefused.Load(),
 		Misses: make(map[MissReason]uint64, missReasons),
 		Store:  storeStats(s.guard.Stats()),
 	}

@@ -28,7 +28,7 @@ func (c *connection) unwrap(identity []byte, cs tls.ConnectionState) (*tls.Sessi
 	counts := &c.s.counts
 	counts.offered.Add(1)
 	state, reason := c.find(identity, cs)
-	if reason != 0 && reason <= MissForged { // not ours
+	if reason != 0 && reason <= MissForged && !c.s.keyring.marks.endedForeign(identity) { // not ours
 		if state = c.s.foreign(c.before.unwrap, identity, cs); state != nil {
 			c.resumesForeign(identity)
 			counts.foundForeign.Add(1)

@@ -171,6 +171,7 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 	r.Witness, answered = i.witness(k)
 	h := sealing.Handle{Scope: i.tag(k), Server: s.serverName(k, i.server).Tag(), ID: i.newID(k)}
 	r.ID = h.ID
+	i.issues(r.ID)
 	if i.tls13() {
 		r.Flags |= sealing.FlagTLS13
 	}
