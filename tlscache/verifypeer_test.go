@@ -368,3 +368,31 @@ func TestARefusedServerWithoutANameHasNoTicketLeft(t *testing.T) {
 		t.Errorf("visit = %v, %d tickets held; want the refusal and none", err, c.Stats().Held)
 	}
 }
+
+// TLS 1.3 sends the next ticket before a peer is verified, and a client may have it before it hears of the refusal.
+func TestTheTicketThatCameWithARefusalDoesNotResume(t *testing.T) {
+	everywhere(t, func(t *testing.T, kind string, version uint16) {
+		j := new(judge)
+		w := newWorld(t, kept(t, kind, ServerConfig{VerifyPeerOnResume: true}), func(c *tls.Config) {
+			c.ClientAuth, c.VerifyPeerCertificate = tls.RequestClientCert, j.verify
+		})
+		m := capture(t, w, w.client(version))
+		first := w.wrapped(m)
+		if w.unwrapped(first, m) == nil {
+			t.Fatalf("the session does not resume: %v", w.misses())
+		}
+		next := w.wrapped(m.resumed())
+		j.refuses = true
+		if err := w.conn.VerifyConnection(m.resumed().cs); !errors.Is(err, errPin) {
+			t.Fatalf("VerifyConnection = %v; want the refusal", err)
+		}
+		for what, ticket := range map[string][]byte{"that was refused": first, "that came with the refusal": next} {
+			if w.unwrapped(ticket, m) != nil {
+				t.Errorf("the ticket %s resumes", what)
+			}
+		}
+		if w.misses()[MissRevoked] == 0 {
+			t.Errorf("no miss is %q: %v", MissRevoked, w.misses())
+		}
+	})
+}
