@@ -53,6 +53,7 @@ func (s *Server) connect(hello *tls.ClientHelloInfo, cfg *tls.Config, l *layer, 
 	if err != nil {
 		sc = &scoped{unstable: true} // ScopeOf panicked
 	}
+	s.noteScope(sc)
 	return &connection{layer: l, scoped: sc, beginning: begin}
 }
 

@@ -20,7 +20,7 @@ type trustChange struct {
 // trustChanges returns changes of a Config that takes verified client certificates.
 func trustChanges(t testing.TB, servers, clients *authority) []trustChange {
 	other := newAuthority(t, clients.cert.Subject.CommonName)
-	renewed := servers.issue(t, host)
+	renewed, renamed, elsewhere := servers.issue(t, host), servers.issue(t, host, "more.example"), newAuthority(t, servers.cert.Subject.CommonName).issue(t, host)
 	both := clients.pool()
 	both.AddCert(other.cert)
 	refuse := func([][]byte, [][]*x509.Certificate) error { return errPin }
@@ -36,14 +36,16 @@ func trustChanges(t testing.TB, servers, clients *authority) []trustChange {
 		{name: "another authority of the same subject", change: func(c *tls.Config) { c.ClientCAs = other.pool() }},
 		{name: "another authority beside", change: func(c *tls.Config) { c.ClientCAs = both }},
 		{name: "another authority added in place", change: func(c *tls.Config) { c.ClientCAs.AddCert(other.cert) }},
-		{name: "another own certificate", change: func(c *tls.Config) { c.Certificates = []tls.Certificate{renewed} }},
-		{name: "another own certificate in the same slice", change: func(c *tls.Config) { c.Certificates[0] = renewed }},
+		{name: "an own certificate of other names", change: func(c *tls.Config) { c.Certificates = []tls.Certificate{renamed} }},
+		{name: "an own certificate of another root", change: func(c *tls.Config) { c.Certificates = []tls.Certificate{elsewhere} }},
+		{name: "another own certificate in the same slice", change: func(c *tls.Config) { c.Certificates[0] = renamed }},
 		{name: "one more own certificate", change: func(c *tls.Config) {
-			c.Certificates = append(slices.Clip(c.Certificates), renewed)
+			c.Certificates = append(slices.Clip(c.Certificates), renamed)
 		}},
 		{name: "older versions", change: func(c *tls.Config) { c.MinVersion = tls.VersionTLS10 }},
 		{name: "InsecureSkipVerify", change: func(c *tls.Config) { c.InsecureSkipVerify = true }},
 
+		{name: "a renewed own certificate", change: func(c *tls.Config) { c.Certificates = []tls.Certificate{renewed} }, same: true},
 		{name: "nothing", change: func(*tls.Config) {}, same: true},
 		{name: "an equal pool", change: func(c *tls.Config) { c.ClientCAs = clients.pool() }, same: true},
 		{name: "an equal slice", change: func(c *tls.Config) { c.Certificates = slices.Clone(c.Certificates) }, same: true},

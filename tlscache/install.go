@@ -18,8 +18,8 @@ import (
 // Servers: another Server's hooks count as those that cfg had, those of the latest four that are
 // not closed.
 //
-// Sessions resume only under an equal scope, whose leaf certificates, ClientAuth, InsecureSkipVerify,
-// version range, ServerConfig.Scope, and whether there is a VerifyPeerCertificate, are the same. It is read for each
+// Sessions resume only under an equal scope, whose ServerConfig.Scope or, without one, whose certificates' names and roots are
+// the same, and ClientAuth, InsecureSkipVerify, version range, and whether there is a VerifyPeerCertificate. It is read for each
 // connection from the Config in use, be it cfg as it has become, a clone, or what the user's
 // GetConfigForClient returned. ClientCAs are
 // compared within the process where the Store is Local; otherwise crypto/tls checks the client's

@@ -94,11 +94,15 @@ func TestANameDoesNotStandForTheAbsenceOfACheck(t *testing.T) {
 
 // Processes that share a Store compute scopes by themselves: what they were in version 1 they stay.
 func TestScopesWithoutFunctionsAreThoseOfTheFirstVersion(t *testing.T) {
-	const want = "5e7aeac635134390"
-	leaf := tls.Certificate{Certificate: [][]byte{{1}}}
-	s := serverScope("tenant", &tls.Config{Certificates: []tls.Certificate{leaf}, ClientAuth: tls.RequestClientCert}, false)
-	if got := hex.EncodeToString(s.sum[:8]); got != want {
-		t.Errorf("the scope begins with %s; want %s", got, want)
+	leaf := tls.Certificate{Certificate: [][]byte{{1}}} // has no names, so it counts itself
+	for want, s := range map[string]scope{
+		"b5a31feb9638050f": serverScope("", &tls.Config{Certificates: []tls.Certificate{leaf}, ClientAuth: tls.RequestClientCert}, false),
+		"9f61e80ccf7e14af": serverScope("tenant", &tls.Config{ClientAuth: tls.RequestClientCert}, false),
+		"1f42deb230f763c2": clientScope("tenant", &tls.Config{Certificates: []tls.Certificate{leaf}}, false),
+	} {
+		if got := hex.EncodeToString(s.sum[:8]); got != want {
+			t.Errorf("the scope begins with %s; want %s", got, want)
+		}
 	}
 }
 

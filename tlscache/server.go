@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -52,8 +53,9 @@ type ServerConfig struct {
 	Keyring *Keyring
 
 	// Scope names the trust configuration for what Install cannot compare: see Install. It is
-	// part of the scope whether or not it is needed, so Servers that share a Store or a
-	// Keyring and differ in what they trust must differ in it.
+	// part of the scope whether or not it is needed, and stands for the certificates that a Config shows, too. So
+	// Servers that share a Store or a Keyring, and Configs, must differ in it if they differ in what they trust or
+	// appear as.
 	Scope string
 
 	// ScopeOf returns the Scope of one Config; an empty one means Scope. It is called by Install, with
@@ -115,6 +117,11 @@ type ServerConfig struct {
 	// do full handshakes then.
 	NoFallback bool
 
+	// Logger is told what happens seldom: that connections have another scope (Info, once a minute at most). Lines have
+	// counts, never a name, ticket, principal or key. They are written in order, in a goroutine of their own, so that no handshake waits;
+	// where the Logger is slow, some are left out and counted. Nil means none.
+	Logger *slog.Logger
+
 	// MaxUnconfirmed bounds the sessions of this process in a Store that is not Local whose clients have shown
 	// no more than a ClientHello: beyond it the oldest is deleted for another. It counts
 	// with SingleUse and NoFallback, or if such a session is too large for a ticket; others take no place in
@@ -141,6 +148,8 @@ type Server struct {
 	guard     *guard.Guard
 	pools     certPools
 	scopes    scopeCache
+	appeared  seenScopes
+	log       lines
 	installed installed
 	names     nameCache
 	counts    serverCounters
@@ -165,7 +174,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: guard.New(cfg.MaxInFlight)}
-	s.scopes.verifiesPeer = cfg.VerifyPeerOnResume
+	s.scopes.verifiesPeer, s.log.logger = cfg.VerifyPeerOnResume, cfg.Logger
 	if s.keyring == nil {
 		if s.keyring, err = NewKeyring(NewSecret(0)); err != nil {
 			return nil, err

@@ -90,6 +90,12 @@ type ServerStats struct {
 	// to trust by a function and has no named scope.
 	Unstable uint64
 
+	// ScopeChanges is how often a connection came with a scope that none had before, but for the first. Sessions of another
+	// scope do not resume under it. So it counts changes of what a Config trusts or appears as, and, where GetConfigForClient returns
+	// Configs of tenants, the tenants. A certificate that is renewed under its names and its root changes nothing. Of more
+	// than 4096 scopes the earlier are forgotten.
+	ScopeChanges uint64
+
 	// Ungated are the handshakes on a Config with the Server's hooks that came past the
 	// GetConfigForClient which Install set, so that nothing of theirs was resumed or stored: see
 	// Install. It is to be 0.
@@ -168,7 +174,7 @@ func (s *Server) Stats() ServerStats {
 		Foreign: c.foreign.Load(), Dead: c.dead.Load(),
 		FoundFallback: c.foundFallback.Load(), FoundForeign: c.foundForeign.Load(),
 		Sealed: c.sealed.Load(), FoundSealed: c.foundSealed.Load(),
-		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(), PeersRefused: c.peersRefused.Load(),
+		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(), PeersRefused: c.peersRefused.Load(), ScopeChanges: s.appeared.changes(),
 		Misses: make(map[MissReason]uint64, missReasons),
 		Store:  storeStats(s.guard.Stats()),
 	}
