@@ -40,6 +40,7 @@ func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
 	}
 	if v.installed {
 		v.client.trouble.begin(key, l != nil)
+		v.begin(key, l, why)
 	}
 	cs := v.client.offer(l, why)
 	if cs != nil {
@@ -60,6 +61,7 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 		if takeOne(&v.refused) {
 			v.client.purge(key)
 		}
+		v.client.attempts.end(key, attempt.offered)
 		v.client.pool.Strike(key)
 		if v.installed {
 			v.client.trouble.strike(key, false)
@@ -89,6 +91,7 @@ func (v *view) verify(cs tls.ConnectionState) error {
 	}
 	if handshakeRole() != roleServer { // the Config may be a server's as well
 		v.observe(cs)
+		v.client.report(cs, func() Outcome { return v.outcome(cs) })
 	}
 	return nil
 }

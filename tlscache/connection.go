@@ -94,6 +94,7 @@ type found struct {
 	ours, foreign int
 	auth          clock.Stamp         // the earliest
 	principal     sealing.PrincipalID // of ours
+	miss          MissReason          // why the first ticket that was not found was not
 	mixed         bool                // ours are of several principals
 	id            [sealing.NameSize]byte
 	issued        [sealing.NameSize]byte // of the session whose ticket this connection got

@@ -73,8 +73,9 @@ type dialView struct {
 	offered     tickets.Loan
 	key         string // of the offered ticket: name or endpoint
 	flushes     uint64 // of the Client, before it was taken
-	struck      bool   // crypto/tls has refused it, or the handshake failed
-	established bool   // the peer was verified
+	attempt     attempt
+	struck      bool // crypto/tls has refused it, or the handshake failed
+	established bool // the peer was verified
 	resumed     bool
 }
 
@@ -99,8 +100,9 @@ func (d *dialView) Get(string) (*tls.ClientSessionState, bool) {
 		}
 	}
 	cs := d.client.offer(l, missOf(err))
+	d.attempt = attempt{miss: missOf(err)}
 	if cs != nil {
-		d.offered = l
+		d.offered, d.attempt = l, attempt{created: l.Lent().Facts.Created}
 	}
 	return cs, cs != nil
 }
@@ -142,6 +144,7 @@ func (d *dialView) verifyConnection(cfg *tls.Config) verifyFunc {
 		if cs.DidResume {
 			d.client.stats.accepted.Add(1)
 		}
+		d.client.report(cs, func() Outcome { return d.attempt.outcome(cs, d.client.now(d.client.dial.config.Time)) })
 		return nil
 	}
 }

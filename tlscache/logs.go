@@ -67,3 +67,19 @@ func (l *lines) write() {
 		}
 	}
 }
+
+// sayBreaker logs what a guard's breaker does.
+func (l *lines) sayBreaker(open bool) {
+	if open {
+		l.say(slog.LevelWarn, "tlscache: the Store fails, and is left alone until it answers again")
+		return
+	}
+	l.say(slog.LevelInfo, "tlscache: the Store answers again, and is used")
+}
+
+// lose counts that the Store has lost something before its time.
+func (s *Server) lose() {
+	if n := s.counts.lost.Add(1); seldom(n) {
+		s.log.say(slog.LevelWarn, "tlscache: the Store has lost what revocations depend on, before its time", slog.Uint64("lost", n))
+	}
+}

@@ -229,7 +229,7 @@ func (s *Server) renew(pub *publication, names []sealing.Naming, left time.Durat
 			lost = false
 			continue
 		case err == nil && there.at == 0 && pub.has(under):
-			s.counts.lost.Add(1)
+			s.lose()
 		}
 		lost = lost && err == nil && there.at == 0
 		t := s.keyring.marks.writeOver(pub.watermark, there, unreadable)
@@ -241,7 +241,7 @@ func (s *Server) renew(pub *publication, names []sealing.Naming, left time.Durat
 		}
 	}
 	if pub.restored = false; lost {
-		s.counts.lost.Add(1)
+		s.lose()
 	}
 	return nil
 }

@@ -117,9 +117,17 @@ type ServerConfig struct {
 	// do full handshakes then.
 	NoFallback bool
 
-	// Logger is told what happens seldom: that connections have another scope (Info, once a minute at most). Lines have
-	// counts, never a name, ticket, principal or key. They are written in order, in a goroutine of their own, so that no handshake waits;
-	// where the Logger is slow, some are left out and counted. Nil means none.
+	// OnHandshake is told of each handshake that is about to succeed: every check of the Server's and of the Config's has
+	// passed, and the client may still vanish. It is called by the handshake's goroutine, under no lock, so it should be quick and must be
+	// safe for concurrent use. If it panics, the handshake goes on; ServerStats.Panics counts that, and the Logger is
+	// told. It hears nothing of Ungated connections, nor of Configs with SessionTicketsDisabled. Nil means none.
+	OnHandshake func(Outcome)
+
+	// Logger is told what happens seldom: revocations, and that the Store is left alone or used again, that it has lost
+	// something, that another secret is active, that connections have another scope, that clients were refused on resumption
+	// and that functions panicked. What may come often is logged once a minute or each time that its count has doubled. Lines have counts and
+	// the ids of secrets, never a name, ticket, principal or key. They are written in order, in a goroutine of their own, so
+	// that no handshake waits; where the Logger is slow, some are left out and counted. Nil means none.
 	Logger *slog.Logger
 
 	// MaxUnconfirmed bounds the sessions of this process in a Store that is not Local whose clients have shown
@@ -145,16 +153,19 @@ type Server struct {
 	ownsIt  bool
 	keyring *Keyring
 
-	guard     *guard.Guard
-	pools     certPools
-	scopes    scopeCache
-	appeared  seenScopes
-	log       lines
-	installed installed
-	names     nameCache
-	counts    serverCounters
-	closed    atomic.Bool
-	revoking  atomic.Int64 // see tell
+	guard    *guard.Guard
+	pools    certPools
+	scopes   scopeCache
+	appeared seenScopes
+	log      lines
+	sealsBy  atomic.Pointer[sealing.Keys] // the keys that sealed last
+
+	fingerprints fingerprints
+	installed    installed
+	names        nameCache
+	counts       serverCounters
+	closed       atomic.Bool
+	revoking     atomic.Int64 // see tell
 
 	publisher publisher
 	places    unconfirmed // in a Store that is not Local
@@ -189,6 +200,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	if s.local, _ = s.store.(session.Local); s.local == nil {
 		s.keyring.publishers.add(s)
+		s.guard.OnBreaker(s.log.sayBreaker)
 		for _, w := range s.keyring.marks.ours() { // another Server's, which may be closed already
 			s.publish(w, nil)
 		}

@@ -115,7 +115,7 @@ type ServerStats struct {
 	// PeersRefused are the resumptions that VerifyPeerCertificate refused: see ServerConfig.VerifyPeerOnResume.
 	PeersRefused uint64
 
-	// Panics are those of ServerConfig's functions, of a Local Store or of earlier hooks.
+	// Panics are those of ServerConfig's functions, OnHandshake among them, of a Local Store or of earlier hooks.
 	Panics uint64
 
 	// Store is about a Store that is not Local.

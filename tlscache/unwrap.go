@@ -36,7 +36,7 @@ func (c *connection) unwrap(identity []byte, cs tls.ConnectionState) (*tls.Sessi
 		}
 	}
 	if reason != 0 {
-		counts.misses[reason].Add(1)
+		c.missed(reason)
 		return nil, nil
 	}
 	counts.found.Add(1)

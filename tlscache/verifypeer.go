@@ -3,6 +3,7 @@ package tlscache
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"log/slog"
 
 	"github.com/sessioncache/sessioncache/tlscache/internal/sealing"
 )
@@ -47,19 +48,25 @@ func (l *layer) verifiesPeer() bool {
 // crypto/tls would in a full handshake, which is before VerifyConnection and where a certificate is asked for.
 func (c *connection) verifyConnection(cfg *tls.Config) verifyFunc {
 	peer, theirs := cfg.VerifyPeerCertificate, cfg.VerifyConnection
-	if peer == nil || cfg.ClientAuth == tls.NoClientCert || !c.verifiesPeer() {
+	if cfg.ClientAuth == tls.NoClientCert || !c.verifiesPeer() {
+		peer = nil
+	}
+	if peer == nil && c.s.cfg.OnHandshake == nil {
 		return theirs
 	}
 	return func(cs tls.ConnectionState) error {
-		if cs.DidResume {
+		if cs.DidResume && peer != nil {
 			if err := verifyPeerAgain(peer, cs, c.endRefused); err != nil {
 				return err
 			}
 		}
-		if theirs == nil {
-			return nil
+		if theirs != nil {
+			if err := theirs(cs); err != nil {
+				return err
+			}
 		}
-		return theirs(cs)
+		c.report(cs)
+		return nil
 	}
 }
 
@@ -68,7 +75,9 @@ func (c *connection) verifyConnection(cfg *tls.Config) verifyFunc {
 // client may hold several; without one those two.
 func (c *connection) endRefused() {
 	s, f := c.s, c.resumed()
-	s.counts.peersRefused.Add(1)
+	if n := s.counts.peersRefused.Add(1); seldom(n) {
+		s.log.say(slog.LevelInfo, "tlscache: VerifyPeerCertificate refused clients that resumed; their sessions ended", slog.Uint64("refusals", n))
+	}
 	at := s.keyring.clock.Stamp()
 	if f.ours > 0 && f.principal != (sealing.PrincipalID{}) {
 		w := watermark{sealing.OfPrincipal, string(f.principal[:])}

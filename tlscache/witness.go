@@ -185,7 +185,7 @@ func (s *Server) noteWitness(k *sealing.Keys, asked seenWitness, w witness, now 
 	}
 	known := before.stands() && now-before.wrote < int64(session.MaxTTL)
 	if known && w.id != before.id && !(before.unread && w.stands()) {
-		s.counts.lost.Add(1)
+		s.lose()
 	}
 }
 

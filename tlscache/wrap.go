@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
+	"log/slog"
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
@@ -164,11 +165,38 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 		// time alone. Who gives all processes a secret before it is made active loses nothing.
 		return s.dead(MissUnknownKey)
 	}
+	s.sealsUnder(k)
 	live := &liveRecord{keyring: s.keyring}
 	r := &live.Record
-	*r = sealing.Record{Auth: auth, Expires: expires, Principal: i.principal, Scope: i.scope, Server: i.server, Lineage: i.lineage}
+	h := i.describe(r, k, auth, expires)
+	ttl := -r.Expires.Since(i.at)
+	if ttl <= 0 {
+		if h.Flags&sealing.FlagAge != 0 {
+			return s.dead(MissAuthAge)
+		}
+		return s.dead(MissExpired)
+	}
 	var answered bool
-	r.Witness, answered = i.witness(k)
+	if r.Witness, answered = i.witness(k); !answered {
+		return i.fallback(k, h, r, MissStoreError)
+	}
+	confirmed := i.confirmed()
+	if s.local == nil && !confirmed {
+		if t := i.withoutPlace(k, h, r); t != nil {
+			return t
+		}
+	}
+	if err := s.put(k, h, live, confirmed, ttl); err != nil {
+		return i.fallback(k, h, r, missOf(err))
+	}
+	s.counts.stored.Add(1)
+	return h.Seal(k)
+}
+
+// describe fills in the record of the session, but for the witness, and returns a handle of it.
+func (i *issue) describe(r *sealing.Record, k *sealing.Keys, auth, expires clock.Stamp) sealing.Handle {
+	s := i.s
+	*r = sealing.Record{Auth: auth, Expires: expires, Principal: i.principal, Scope: i.scope, Server: i.server, Lineage: i.lineage}
 	h := sealing.Handle{Scope: i.tag(k), Server: s.serverName(k, i.server).Tag(), ID: i.newID(k)}
 	r.ID = h.ID
 	i.issues(r.ID)
@@ -180,13 +208,6 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 		if until := auth.Plus(s.cfg.MaxAuthAge); until.Since(expires) > 0 {
 			r.Expires, h.Flags = expires.Earlier(until), sealing.FlagAge
 		}
-	}
-	ttl := -r.Expires.Since(i.at)
-	if ttl <= 0 {
-		if h.Flags&sealing.FlagAge != 0 {
-			return s.dead(MissAuthAge)
-		}
-		return s.dead(MissExpired)
 	}
 	r.State = tlsstate.Own(i.ss)
 	if s.cfg.NoEarlyData {
@@ -201,20 +222,17 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 	}
 	h.Flags |= r.Flags & (sealing.FlagTLS13 | sealing.FlagSingle)
 	h.Expires = uint32((r.Expires.Wall + int64(time.Second) - 1) / int64(time.Second))
-	if !answered {
-		return i.fallback(k, h, r, MissStoreError)
+	return h
+}
+
+// sealsUnder says so where another secret seals than before.
+func (s *Server) sealsUnder(k *sealing.Keys) {
+	if s.sealsBy.Load() == k {
+		return
 	}
-	confirmed := i.confirmed()
-	if s.local == nil && !confirmed {
-		if t := i.withoutPlace(k, h, r); t != nil {
-			return t
-		}
+	if last := s.sealsBy.Swap(k); last != nil && last.ID != k.ID {
+		s.log.say(slog.LevelInfo, "tlscache: another secret seals sessions", slog.Uint64("secret", uint64(k.ID)))
 	}
-	if err := s.put(k, h, live, confirmed, ttl); err != nil {
-		return i.fallback(k, h, r, missOf(err))
-	}
-	s.counts.stored.Add(1)
-	return h.Seal(k)
 }
 
 // witness returns the witness that a session under a secret names. Not answered: the Store did not say that
