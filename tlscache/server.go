@@ -39,7 +39,7 @@ const (
 // ServerConfig sets up a Server. The zero value is a good server of one process: sessions of 24
 // hours in its memory, at most 20480.
 type ServerConfig struct {
-	// Store keeps the sessions. Nil means a session.Memory of the Server's own. A Store that is
+	// Store keeps the sessions. Nil means a session.Memory of the Server's own, or none if it is Stateless. A Store that is
 	// session.Local gets live sessions and is called directly; every other gets them sealed
 	// and is called under the Budget, with one lookup for the session and one for
 	// each of three watermarks (see RevokePrincipal) on each resumption. It gets no session of a client that
@@ -92,6 +92,17 @@ type ServerConfig struct {
 	// that it works again. When it does, stranded calls give their places to others, up to four times
 	// as many, and while it does not, one more call in five seconds or longer may be stranded. Zero means 256.
 	MaxInFlight int
+
+	// Stateless stores no session: tickets are sealed records, which clients keep, with all else as ever: scope, server name,
+	// TTL, MaxAuthAge and revocation. Whoever has the Keyring resumes them, so give a fleet the same secrets. A Store, if there
+	// is one, is for revocations alone, and must not be Local: it answers for each ticket as if the session lay there, and while it
+	// does not answer, clients do one full handshake each and get tickets that resume without it.
+	//
+	// Without a Store, revocations reach this process alone and are forgotten when it ends, while tickets live on: rotate the
+	// secrets out to end them. ServerStats.RevokedHere counts such revocations. No session can be used once only, so SingleUse is an error,
+	// as is NoFallback, and none has early data. Tickets grow with the client's certificates: beyond 16 KiB their clients do full
+	// handshakes (ServerStats.TooLarge).
+	Stateless bool
 
 	// SingleUse lets every session resume once: RFC 8446 8.1 and C.4. Clients that dial in parallel
 	// then resume on one connection only. There are no fallback tickets, and hooks that the
@@ -191,14 +202,14 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 			return nil, err
 		}
 	}
-	if s.store == nil {
+	if s.store == nil && !cfg.Stateless {
 		memory, err := session.NewMemory(session.MemoryConfig{MaxTTL: cfg.TTL})
 		if err != nil {
 			return nil, err
 		}
 		s.store, s.ownsIt = memory, true
 	}
-	if s.local, _ = s.store.(session.Local); s.local == nil {
+	if s.local, _ = s.store.(session.Local); !s.isAlone() {
 		s.keyring.publishers.add(s)
 		s.guard.OnBreaker(s.log.sayBreaker)
 		for _, w := range s.keyring.marks.ours() { // another Server's, which may be closed already
@@ -227,6 +238,7 @@ func (cfg ServerConfig) validate() (ServerConfig, error) {
 		wrong.Add("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
 	}
 	addStoreFaults(&wrong, cfg.Store, cfg.Keyring, "sessions")
+	cfg.addStatelessFaults(&wrong)
 	if err := wrong.Err("tlscache"); err != nil {
 		return cfg, err
 	}

@@ -77,7 +77,7 @@ type ServerStats struct {
 	Misses map[MissReason]uint64
 
 	// What clients got as their ticket: the handle of a session that was stored; a new handle
-	// of a stored TLS 1.2 session; a sealed record, because the client had shown no more than a ClientHello
+	// of a stored TLS 1.2 session; a sealed record, because the Server is Stateless, or because the client had shown no more than a ClientHello
 	// and the Store is not Local; a sealed record, because the Store failed; a ticket of the
 	// hook that the configuration had before; a dead handle, which leads nowhere.
 	Stored, Reissued, Sealed, Fallback, Foreign, Dead uint64
@@ -111,6 +111,10 @@ type ServerStats struct {
 	// session.MemoryConfig.MaxSessionSize. Their clients got a sealed record if that is of at
 	// most 16 KiB, else a dead handle.
 	TooLarge uint64
+
+	// RevokedHere are the revocations of a Stateless Server without a Store: no other process knows them, nor will this one when
+	// it is started again.
+	RevokedHere uint64
 
 	// PeersRefused are the resumptions that VerifyPeerCertificate refused: see ServerConfig.VerifyPeerOnResume.
 	PeersRefused uint64
@@ -149,6 +153,7 @@ type serverCounters struct {
 	foundFallback, foundForeign               atomic.Uint64
 	unstable, ungated, tooLarge, panics       atomic.Uint64
 	sealed, foundSealed, lost, peersRefused   atomic.Uint64
+	revokedHere                               atomic.Uint64
 	misses                                    [missReasons]atomic.Uint64
 }
 
@@ -174,7 +179,7 @@ func (s *Server) Stats() ServerStats {
 		Foreign: c.foreign.Load(), Dead: c.dead.Load(),
 		FoundFallback: c.foundFallback.Load(), FoundForeign: c.foundForeign.Load(),
 		Sealed: c.sealed.Load(), FoundSealed: c.foundSealed.Load(),
-		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(), PeersRefused: c.peersRefused.Load(), ScopeChanges: s.appeared.changes(),
+		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(), PeersRefused: c.peersRefused.Load(), RevokedHere: c.revokedHere.Load(), ScopeChanges: s.appeared.changes(),
 		Misses: make(map[MissReason]uint64, missReasons),
 		Store:  storeStats(s.guard.Stats()),
 	}

@@ -130,7 +130,10 @@ func (o *offer) use(k *sealing.Keys) {
 // lookup gets the record from the Store, and finds out whether it was revoked.
 func (o *offer) lookup(h sealing.Handle) (*sealing.Record, MissReason) {
 	s := o.s
-	if s.local == nil {
+	switch {
+	case s.store == nil:
+		return nil, MissGone // Stateless: another Server's
+	case s.local == nil:
 		return o.fetch(h)
 	}
 	get := s.local.LookupLocal

@@ -35,14 +35,17 @@ func (j *judge) verify(raw [][]byte, chains [][]*x509.Certificate) error {
 }
 
 // storeKinds are where a server's sessions can be.
-var storeKinds = []string{"memory", "remote", "fallback tickets"}
+var storeKinds = []string{"memory", "remote", "fallback tickets", "stateless", "stateless, revocations in a Store"}
 
 // kept sets up a Server whose sessions are in a place.
 func kept(t testing.TB, kind string, cfg ServerConfig) ServerConfig {
 	t.Helper()
+	cfg.Stateless = strings.HasPrefix(kind, "stateless")
 	switch kind {
-	case "remote":
+	case "remote", "stateless, revocations in a Store":
 		cfg.Store, cfg.Keyring, cfg.Budget = remote{newMemory(t, session.MemoryConfig{})}, ring(t, secret(1)), long
+	case "stateless":
+		cfg.Keyring = ring(t, secret(1))
 	case "fallback tickets":
 		down := newMemory(t, session.MemoryConfig{})
 		down.Close()

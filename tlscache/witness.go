@@ -192,7 +192,7 @@ func (s *Server) noteWitness(k *sealing.Keys, asked seenWitness, w witness, now 
 // attestSometimes is attest where no handshake needs the answer: on one that gets a handle. Were there no
 // witness by the time the Store fails, the fallback tickets of then would not resume afterwards.
 func (s *Server) attestSometimes(k *sealing.Keys, now int64) {
-	if s.local != nil || s.cfg.SingleUse || s.cfg.NoFallback {
+	if s.isAlone() || s.cfg.SingleUse || s.cfg.NoFallback {
 		return // no sealed records, or no Store to vouch for them
 	}
 	due := func(last seenWitness) bool {

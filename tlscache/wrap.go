@@ -142,7 +142,7 @@ func (i *issue) again() []byte {
 	}
 	r := f.tls12
 	// Under a secret that is being rotated out it is stored once more, to outlive the secret.
-	if r.stored && r.keys == s.keyring.active() {
+	if r.stored && r.keys == s.keyring.active() && !s.cfg.Stateless {
 		s.attestSometimes(r.keys, i.at.Wall)
 		s.counts.reissued.Add(1)
 		return r.handle.Seal(r.keys)
@@ -180,6 +180,9 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 	if r.Witness, answered = i.witness(k); !answered {
 		return i.fallback(k, h, r, MissStoreError)
 	}
+	if s.cfg.Stateless {
+		return i.stateless(k, h, r)
+	}
 	confirmed := i.confirmed()
 	if s.local == nil && !confirmed {
 		if t := i.withoutPlace(k, h, r); t != nil {
@@ -210,7 +213,7 @@ func (i *issue) describe(r *sealing.Record, k *sealing.Keys, auth, expires clock
 		}
 	}
 	r.State = tlsstate.Own(i.ss)
-	if s.cfg.NoEarlyData {
+	if s.cfg.NoEarlyData || s.cfg.Stateless { // nothing would notice a replay
 		r.State.EarlyData = false
 	}
 	if s.cfg.SingleUse || r.State.EarlyData {
