@@ -221,8 +221,11 @@ func TestALoggerThatHangsDelaysNoHandshake(t *testing.T) {
 		for range 10 * maxLines {
 			l.say(slog.LevelInfo, "x")
 		}
-		if len(l.mu.waiting) > maxLines || time.Since(begin) > 0 {
-			t.Errorf("%d lines wait, after %v; want %d at most, at once", len(l.mu.waiting), time.Since(begin), maxLines)
+		l.mu.Lock()
+		waiting := len(l.mu.waiting)
+		l.mu.Unlock()
+		if waiting > maxLines || time.Since(begin) > 0 {
+			t.Errorf("%d lines wait, after %v; want %d at most, at once", waiting, time.Since(begin), maxLines)
 		}
 		close(hangs)
 	})
