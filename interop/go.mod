@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/sessioncache/sessioncache v0.0.0
+	github.com/spiffe/go-spiffe/v2 v2.9.0
 	google.golang.org/grpc v1.85.0
 )
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,25 @@ type ClientConfig struct {
 	// each trust configuration a Client of its own. Without it, each Install of such
 	// a Config gets a scope that no other has and that does not outlive the process.
 	Scope string
+
+	// VerifyPeerOnResume runs the Config's VerifyPeerCertificate on resumption too, which crypto/tls does not, with the
+	// certificates and chains of the session. So what it checks needs no Scope, and a server that it refuses by now is not
+	// resumed with. The refusal fails that handshake and removes the tickets of that server, so the next handshake is a full
+	// one. It costs what the function costs, on each resumption. ClientStats.PeersRefused counts refusals.
+	//
+	// It runs in the VerifyConnection that Install sets, before the one that was there, and takes the function that the Config
+	// had then: one that is set later is not run, nor is any if a later VerifyConnection does not call ours. It does not reach a View.
+	// GetClientCertificate needs a Scope as before.
+	VerifyPeerOnResume bool
+
+	// OnHandshake is told of each handshake that is about to succeed, as ServerConfig.OnHandshake is: of those of Configs with
+	// Install and of DialTLSContext, not of a View's, nor of a server's with the same Config. If it panics, the
+	// handshake goes on; ClientStats.Panics counts that. Nil means none.
+	OnHandshake func(Outcome)
+
+	// Logger is told that the Store is left alone or used again, and that OnHandshake panicked, in the manner of
+	// ServerConfig.Logger. Nil means none.
+	Logger *slog.Logger
 
 	// TLS is the Config of the connections that DialTLSContext makes, as for Install; nil
 	// means the zero Config. It is cloned. An http.Transport speaks HTTP/2 over them if
@@ -154,11 +174,16 @@ type Client struct {
 	families *tickets.Families
 	pools    certPools // of RootCAs
 	trouble  *trouble
+	keyring  *Keyring // the Config's, or its own; nil: nothing needs one
+	log      lines
+	attempts attempts
 	hidden   certLists // of connections with ECH, seen where Install saw a Config without
 	dial     struct {
 		config *tls.Config // never changed: each connection gets a clone
 		scope  string
 	}
+	fingerprints fingerprints
+
 	flushes atomic.Uint64 // that have begun
 	closed  atomic.Bool
 }
@@ -178,7 +203,13 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg}
+	c := &Client{cfg: cfg, keyring: cfg.Keyring}
+	c.log.logger = cfg.Logger
+	if c.keyring == nil && (cfg.Store != nil || cfg.OnHandshake != nil) {
+		if c.keyring, err = NewKeyring(NewSecret(0)); err != nil {
+			return nil, err
+		}
+	}
 	if c.trouble, err = newTrouble(); err != nil {
 		return nil, err
 	}
@@ -207,14 +238,8 @@ func (c *Client) newPool() (tickets.Pool, error) {
 	if c.cfg.Store == nil {
 		return tickets.NewMemoryPool(cfg, &c.clock)
 	}
-	keyring := c.cfg.Keyring
-	if keyring == nil {
-		var err error
-		if keyring, err = NewKeyring(NewSecret(0)); err != nil {
-			return nil, err
-		}
-	}
-	cfg.Store, cfg.Keys, cfg.Budget, cfg.MaxInFlight = c.cfg.Store, keyring.keys, c.cfg.Budget, DefaultMaxInFlight
+	cfg.Store, cfg.Keys, cfg.Budget, cfg.MaxInFlight = c.cfg.Store, c.keyring.keys, c.cfg.Budget, DefaultMaxInFlight
+	cfg.OnBreaker = c.log.sayBreaker
 	return tickets.NewStorePool(cfg, &c.clock, c.families)
 }
 
@@ -268,6 +293,9 @@ func (c *Client) Install(cfg *tls.Config) error {
 			"clone the original, change the clone, and call Install on it")
 	}
 	v := &view{client: c, scope: s, installed: true, time: cfg.Time, verifies: cfg.VerifyConnection}
+	if c.cfg.VerifyPeerOnResume {
+		v.peer = cfg.VerifyPeerCertificate
+	}
 	v.ech.here = hasECH(cfg)
 	if others := viewOf(cfg.VerifyConnection); others != nil {
 		v.verifies = others.verifies

@@ -112,7 +112,7 @@ var clientFaults = []struct {
 type indexedRemote struct{ session.Indexed }
 
 func TestErrorsOfClientsSayFromWhatToWhat(t *testing.T) {
-	cannotBeWrong := map[string]bool{"SingleUse": true, "Scope": true, "DialContext": true}
+	cannotBeWrong := map[string]bool{"SingleUse": true, "Scope": true, "DialContext": true, "VerifyPeerOnResume": true, "OnHandshake": true, "Logger": true}
 	for _, tt := range clientFaults {
 		cannotBeWrong[tt.field] = true
 		if _, err := NewClient(tt.cfg); err == nil || err.Error() != "tlscache: "+tt.want {

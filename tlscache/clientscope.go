@@ -26,7 +26,7 @@ const (
 // scopeOf returns the scope of a Config. One that has no identity gets a fresh one, which
 // only its own connections have, or an error where others must find it again.
 func (c *Client) scopeOf(cfg *tls.Config) (string, error) {
-	s := clientScope(c.cfg.Scope, cfg)
+	s := clientScope(c.cfg.Scope, cfg, c.cfg.VerifyPeerOnResume)
 	var flags byte
 	if len(cfg.Certificates) > 0 || cfg.GetClientCertificate != nil {
 		flags |= scopeClientCert

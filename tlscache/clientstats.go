@@ -29,6 +29,13 @@ type ClientStats struct {
 	// those without of a clone whose original had it: see Install. It is to be 0.
 	MixedECH uint64
 
+	// PeersRefused are the resumptions that VerifyPeerCertificate refused: see ClientConfig.VerifyPeerOnResume. They count as
+	// Failed too.
+	PeersRefused uint64
+
+	// Panics are those of OnHandshake.
+	Panics uint64
+
 	// TooLarge are the tickets that were not taken in because they hold more than 64 KiB, most of it certificates
 	// that the server sent.
 	TooLarge uint64
@@ -50,7 +57,7 @@ type ClientStats struct {
 // clientCounters are what ClientStats are read from.
 type clientCounters struct {
 	offered, accepted, failed, stored, refused atomic.Uint64
-	tooLarge, mixedECH                         atomic.Uint64
+	tooLarge, mixedECH, peersRefused, panics   atomic.Uint64
 	exported, imported, leftOut, foreign, late atomic.Uint64
 	misses                                     [missReasons]atomic.Uint64
 }
@@ -63,7 +70,7 @@ func (c *Client) Stats() ClientStats {
 	n, held := &c.stats, c.pool.Held()
 	st := ClientStats{
 		Accepted: n.accepted.Load(), Failed: n.failed.Load(), Offered: n.offered.Load(), // in this order: it is no less
-		Stored: n.stored.Load(), Refused: n.refused.Load(), TooLarge: n.tooLarge.Load(), MixedECH: n.mixedECH.Load(),
+		Stored: n.stored.Load(), Refused: n.refused.Load(), TooLarge: n.tooLarge.Load(), MixedECH: n.mixedECH.Load(), PeersRefused: n.peersRefused.Load(), Panics: n.panics.Load(),
 		Held: held.Tickets, Expired: held.Expired, Evicted: held.Evicted,
 		Exported: n.exported.Load(), Imported: n.imported.Load(),
 		LeftOut: n.leftOut.Load(), Foreign: n.foreign.Load(), Late: n.late.Load(),

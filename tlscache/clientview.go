@@ -17,9 +17,11 @@ type view struct {
 	installed bool             // VerifyConnection tells what became of the offers
 	time      func() time.Time // the Config's; nil: the machine's, or not known
 
-	verifies verifyFunc   // the user's VerifyConnection, nil if none
-	open     atomic.Int64 // offers that were not accepted: only so many can be
-	ech      echWatch     // of an installed one
+	verifies verifyFunc     // the user's VerifyConnection, nil if none
+	peer     verifyPeerFunc // the user's VerifyPeerCertificate, nil if none or it is not to run on resumption
+	refused  atomic.Int64   // resumptions that it refused whose key is not known yet
+	open     atomic.Int64   // offers that were not accepted: only so many can be
+	ech      echWatch       // of an installed one
 }
 
 type verifyFunc = func(tls.ConnectionState) error
@@ -38,6 +40,7 @@ func (v *view) Get(sessionKey string) (*tls.ClientSessionState, bool) {
 	}
 	if v.installed {
 		v.client.trouble.begin(key, l != nil)
+		v.begin(key, l, why)
 	}
 	cs := v.client.offer(l, why)
 	if cs != nil {
@@ -55,6 +58,10 @@ func (v *view) Put(sessionKey string, cs *tls.ClientSessionState) {
 	key := v.key(sessionKey)
 	if cs == nil {
 		v.client.stats.failed.Add(1)
+		if takeOne(&v.refused) {
+			v.client.purge(key)
+		}
+		v.client.attempts.end(key, attempt.offered)
 		v.client.pool.Strike(key)
 		if v.installed {
 			v.client.trouble.strike(key, false)
@@ -79,22 +86,48 @@ func (v *view) verify(cs tls.ConnectionState) error {
 		return &viewAnswer{v}
 	}
 	v.ech.observe(v.client, cs) // also where the user then refuses the connection: its ClientHello was sent
-	if v.verifies != nil {
-		if err := v.verifies(cs); err != nil {
-			return err
-		}
+	if err := v.asksUser(cs); err != nil {
+		return err
 	}
 	if handshakeRole() != roleServer { // the Config may be a server's as well
 		v.observe(cs)
+		v.client.report(cs, func() Outcome { return v.outcome(cs) })
 	}
 	return nil
 }
 
+// asksUser asks the user's functions what crypto/tls would.
+func (v *view) asksUser(cs tls.ConnectionState) error {
+	if cs.DidResume && v.peer != nil && handshakeRole() != roleServer {
+		if err := verifyPeerAgain(v.peer, cs, func() { v.endRefused(cs.ServerName) }); err != nil {
+			return err
+		}
+	}
+	if v.verifies == nil {
+		return nil
+	}
+	return v.verifies(cs)
+}
+
 // accepted reports whether a resumed connection can have resumed what this view offered. It did not where the
 // user put another cache over ours.
-func (v *view) accepted() bool {
-	for n := v.open.Load(); n > 0; n = v.open.Load() {
-		if v.open.CompareAndSwap(n, n-1) {
+func (v *view) accepted() bool { return takeOne(&v.open) }
+
+// endRefused removes the tickets of a server that VerifyPeerCertificate refused. The name is what was sent: none for an
+// IP address, whose key comes with the failure of the handshake.
+func (v *view) endRefused(sent string) {
+	v.client.stats.peersRefused.Add(1)
+	if sent == "" {
+		v.refused.Add(1)
+		return
+	}
+	v.client.purge(v.key(sent))
+}
+
+// takeOne takes one from a count unless it is 0.
+func takeOne(count *atomic.Int64) bool {
+	for n := count.Load(); n > 0; n = count.Load() {
+		if count.CompareAndSwap(n, n-1) {
 			return true
 		}
 	}
@@ -153,6 +186,12 @@ func (c *Client) accept(key string, cs *tls.ClientSessionState, now clock.Stamp)
 	}
 	c.stats.stored.Add(1)
 	return t, true
+}
+
+// purge removes the tickets of a key: those that were handed out, and then the others.
+func (c *Client) purge(key string) {
+	c.pool.Strike(key)
+	c.pool.Strike(key)
 }
 
 // now returns the present time for a connection whose Config has its own idea of the wall clock, or none. crypto/tls

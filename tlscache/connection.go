@@ -53,6 +53,7 @@ func (s *Server) connect(hello *tls.ClientHelloInfo, cfg *tls.Config, l *layer, 
 	if err != nil {
 		sc = &scoped{unstable: true} // ScopeOf panicked
 	}
+	s.noteScope(sc)
 	return &connection{layer: l, scoped: sc, beginning: begin}
 }
 
@@ -71,7 +72,7 @@ func (l *layer) besideOthers(hello *tls.ClientHelloInfo, cfg *tls.Config, begin 
 // clone returns a copy of a Config that has hooks.
 func (c *connection) clone(cfg *tls.Config, wrap wrapFunc, unwrap unwrapFunc) *tls.Config {
 	ours := cfg.Clone()
-	ours.WrapSession, ours.UnwrapSession = wrap, unwrap
+	ours.WrapSession, ours.UnwrapSession, ours.VerifyConnection = wrap, unwrap, c.verifyConnection(cfg)
 	return ours
 }
 
@@ -93,10 +94,12 @@ type found struct {
 	ours, foreign int
 	auth          clock.Stamp         // the earliest
 	principal     sealing.PrincipalID // of ours
+	miss          MissReason          // why the first ticket that was not found was not
 	mixed         bool                // ours are of several principals
 	id            [sealing.NameSize]byte
-	unanswered    bool               // one is a fallback ticket, and the Store did not answer for it
-	witness       sealing.WitnessRef // of that
+	issued        [sealing.NameSize]byte // of the session whose ticket this connection got
+	unanswered    bool                   // one is a fallback ticket, and the Store did not answer for it
+	witness       sealing.WitnessRef     // of that
 	tls12         resumed12
 }
 
@@ -137,13 +140,19 @@ func (c *connection) resumesUnanswered(r *sealing.Record) {
 // resumesForeign notes that the session of a ticket of the hook before is about to be resumed: a chain of
 // resumptions begins here.
 func (c *connection) resumesForeign(ticket []byte) {
-	sum := sha256.Sum256(ticket)
+	id := foreignID(ticket)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.mu.found
 	f.since(c.begun)
-	f.id = [sealing.NameSize]byte(sum[:])
+	f.id = id
 	f.foreign++
+}
+
+// foreignID returns what stands for the session of a ticket of the hook before.
+func foreignID(ticket []byte) [sealing.NameSize]byte {
+	sum := sha256.Sum256(ticket)
+	return [sealing.NameSize]byte(sum[:])
 }
 
 // since notes an authentication time, of which the earliest counts.
@@ -151,6 +160,13 @@ func (f *found) since(auth clock.Stamp) {
 	if f.ours+f.foreign == 0 || auth.Compare(f.auth) < 0 {
 		f.auth = auth
 	}
+}
+
+// issues notes the session that the connection gets a ticket of.
+func (c *connection) issues(id [sealing.NameSize]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.issued = id
 }
 
 func (c *connection) resumed() found {

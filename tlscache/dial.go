@@ -51,7 +51,7 @@ func (c *Client) DialTLSContext(ctx context.Context, network, addr string) (net.
 	if !cfg.SessionTicketsDisabled {
 		cfg.ClientSessionCache = d
 	}
-	cfg.VerifyConnection = d.verifyConnection(cfg.VerifyConnection)
+	cfg.VerifyConnection = d.verifyConnection(cfg)
 	conn := tls.Client(raw, cfg)
 	limited, cancel := context.WithTimeout(ctx, c.cfg.HandshakeTimeout)
 	defer cancel()
@@ -73,8 +73,9 @@ type dialView struct {
 	offered     tickets.Loan
 	key         string // of the offered ticket: name or endpoint
 	flushes     uint64 // of the Client, before it was taken
-	struck      bool   // crypto/tls has refused it, or the handshake failed
-	established bool   // the peer was verified
+	attempt     attempt
+	struck      bool // crypto/tls has refused it, or the handshake failed
+	established bool // the peer was verified
 	resumed     bool
 }
 
@@ -99,8 +100,9 @@ func (d *dialView) Get(string) (*tls.ClientSessionState, bool) {
 		}
 	}
 	cs := d.client.offer(l, missOf(err))
+	d.attempt = attempt{miss: missOf(err)}
 	if cs != nil {
-		d.offered = l
+		d.offered, d.attempt = l, attempt{created: l.Lent().Facts.Created}
 	}
 	return cs, cs != nil
 }
@@ -122,8 +124,17 @@ func (d *dialView) Put(_ string, cs *tls.ClientSessionState) {
 	}
 }
 
-func (d *dialView) verifyConnection(users func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+func (d *dialView) verifyConnection(cfg *tls.Config) verifyFunc {
+	peer, users := cfg.VerifyPeerCertificate, cfg.VerifyConnection
+	if !d.client.cfg.VerifyPeerOnResume {
+		peer = nil
+	}
 	return func(cs tls.ConnectionState) error {
+		if cs.DidResume && peer != nil {
+			if err := verifyPeerAgain(peer, cs, d.endRefused); err != nil {
+				return err
+			}
+		}
 		if users != nil {
 			if err := users(cs); err != nil {
 				return err
@@ -133,8 +144,17 @@ func (d *dialView) verifyConnection(users func(tls.ConnectionState) error) func(
 		if cs.DidResume {
 			d.client.stats.accepted.Add(1)
 		}
+		d.client.report(cs, func() Outcome { return d.attempt.outcome(cs, d.client.now(d.client.dial.config.Time)) })
 		return nil
 	}
+}
+
+// endRefused removes the tickets of a server that VerifyPeerCertificate refused, also those of its name: they come from the
+// same address or were verified by what is refused now.
+func (d *dialView) endRefused() {
+	d.client.stats.peersRefused.Add(1)
+	d.client.purge(d.endpoint)
+	d.client.purge(d.name)
 }
 
 // done draws the conclusions once the handshake is over.

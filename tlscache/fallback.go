@@ -70,7 +70,7 @@ func (o *offer) fromTicket(ticket []byte) (*sealing.Record, MissReason) {
 	if !answered {
 		o.resumesUnanswered(r)
 	}
-	if r.Flags&sealing.FlagVouched != 0 {
+	if r.Flags&sealing.FlagVouched != 0 || s.store == nil {
 		s.counts.foundSealed.Add(1)
 	} else {
 		s.counts.foundFallback.Add(1)
@@ -87,9 +87,9 @@ func (o *offer) vouch(r *sealing.Record) (answered bool, _ MissReason) {
 	switch {
 	case s.keyring.marks.covers(r):
 		return false, MissRevoked
-	case s.local != nil && r.Flags&sealing.FlagVouched != 0:
+	case s.isAlone() && r.Flags&sealing.FlagVouched != 0:
 		return false, MissGone // another Store vouches for it
-	case s.local != nil:
+	case s.isAlone():
 		return true, 0
 	}
 	b := guard.Grant(s.cfg.Budget / 2)

@@ -52,20 +52,22 @@ func (s *moodyStore) Update(ctx context.Context, key session.Key, sealed []byte,
 // A fleet is processes that share a Store and secrets, beside a reference: what was revoked when, by a count
 // of all that happened, and who knows of it.
 type fleet struct {
-	outer   *testing.T
-	moment  moment
-	server  *tls.Config // without hooks
-	local   bool
-	clock   *clock.Fake // of all
-	store   *moodyStore
-	memory  *session.Memory
-	procs   []*process
-	servers []*Server // also those of before a restart, which run on
-	now     int       // counts what happens
-	ever    map[watermark]int
-	written map[place]writing // what the Store has of a watermark under a secret
-	sealers map[sealer]bool   // that there ever were
-	issued  []*fleetSession
+	outer  *testing.T
+	moment moment
+	server *tls.Config // without hooks
+	local  bool
+	// Stateless: the Store has revocations alone, and each ticket is a session that it answers for.
+	stateless bool
+	clock     *clock.Fake // of all
+	store     *moodyStore
+	memory    *session.Memory
+	procs     []*process
+	servers   []*Server // also those of before a restart, which run on
+	now       int       // counts what happens
+	ever      map[watermark]int
+	written   map[place]writing // what the Store has of a watermark under a secret
+	sealers   map[sealer]bool   // that there ever were
+	issued    []*fleetSession
 }
 
 type place struct {
@@ -128,7 +130,7 @@ func (f *fleet) start(p *process) {
 	k := ring(f.outer, secret(p.secrets[0]), accepted...)
 	f.clock.Under(&k.clock)
 	cfg := ServerConfig{Keyring: k, Budget: long, Store: f.memory, Principal: func(tls.ConnectionState) string { return p.principal }}
-	if !f.local {
+	if cfg.Stateless = f.stateless; !f.local {
 		cfg.Store = f.store
 	}
 	s, err := NewServer(cfg)
@@ -311,10 +313,11 @@ func TestRevocationsInAFleetAreAsAReferenceSays(t *testing.T) {
 	w := newWorld(t, ServerConfig{})
 	m := capture(t, w, w.client(tls.VersionTLS13))
 	plain := &tls.Config{Certificates: w.server.Certificates}
-	for name, local := range map[string]bool{"memory": true, "a Store": false} {
+	for _, name := range []string{"memory", "a Store", "stateless"} {
+		local := name == "memory"
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				f := &fleet{outer: t, moment: m, server: plain, local: local, clock: new(clock.Fake),
+				f := &fleet{outer: t, moment: m, server: plain, local: local, stateless: name == "stateless", clock: new(clock.Fake),
 					ever: map[watermark]int{}, written: map[place]writing{}, sealers: map[sealer]bool{}}
 				f.clock.Stop()
 				f.newMemory()

@@ -131,7 +131,10 @@ func (in *installation) unwrap(identity []byte, cs tls.ConnectionState) (*tls.Se
 	}
 	s := in.s
 	s.counts.offered.Add(1)
-	state := s.foreign(in.before.unwrap, identity, cs)
+	var state *tls.SessionState
+	if !in.verifiesPeer() { // here nothing would verify the peer again
+		state = s.foreign(in.before.unwrap, identity, cs)
+	}
 	if state == nil {
 		s.counts.misses[MissScope].Add(1)
 		return nil, nil

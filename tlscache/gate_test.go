@@ -6,8 +6,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-
-	"github.com/sessioncache/sessioncache/session"
 )
 
 var errPin = errors.New("pinned otherwise")
@@ -22,7 +20,7 @@ type trustChange struct {
 // trustChanges returns changes of a Config that takes verified client certificates.
 func trustChanges(t testing.TB, servers, clients *authority) []trustChange {
 	other := newAuthority(t, clients.cert.Subject.CommonName)
-	renewed := servers.issue(t, host)
+	renewed, renamed, elsewhere := servers.issue(t, host), servers.issue(t, host, "more.example"), newAuthority(t, servers.cert.Subject.CommonName).issue(t, host)
 	both := clients.pool()
 	both.AddCert(other.cert)
 	refuse := func([][]byte, [][]*x509.Certificate) error { return errPin }
@@ -38,14 +36,16 @@ func trustChanges(t testing.TB, servers, clients *authority) []trustChange {
 		{name: "another authority of the same subject", change: func(c *tls.Config) { c.ClientCAs = other.pool() }},
 		{name: "another authority beside", change: func(c *tls.Config) { c.ClientCAs = both }},
 		{name: "another authority added in place", change: func(c *tls.Config) { c.ClientCAs.AddCert(other.cert) }},
-		{name: "another own certificate", change: func(c *tls.Config) { c.Certificates = []tls.Certificate{renewed} }},
-		{name: "another own certificate in the same slice", change: func(c *tls.Config) { c.Certificates[0] = renewed }},
+		{name: "an own certificate of other names", change: func(c *tls.Config) { c.Certificates = []tls.Certificate{renamed} }},
+		{name: "an own certificate of another root", change: func(c *tls.Config) { c.Certificates = []tls.Certificate{elsewhere} }},
+		{name: "another own certificate in the same slice", change: func(c *tls.Config) { c.Certificates[0] = renamed }},
 		{name: "one more own certificate", change: func(c *tls.Config) {
-			c.Certificates = append(slices.Clip(c.Certificates), renewed)
+			c.Certificates = append(slices.Clip(c.Certificates), renamed)
 		}},
 		{name: "older versions", change: func(c *tls.Config) { c.MinVersion = tls.VersionTLS10 }},
 		{name: "InsecureSkipVerify", change: func(c *tls.Config) { c.InsecureSkipVerify = true }},
 
+		{name: "a renewed own certificate", change: func(c *tls.Config) { c.Certificates = []tls.Certificate{renewed} }, same: true},
 		{name: "nothing", change: func(*tls.Config) {}, same: true},
 		{name: "an equal pool", change: func(c *tls.Config) { c.ClientCAs = clients.pool() }, same: true},
 		{name: "an equal slice", change: func(c *tls.Config) { c.Certificates = slices.Clone(c.Certificates) }, same: true},
@@ -156,10 +156,9 @@ var detours = []detour{
 func TestTrustIsComparedAsItStandsForEachConnection(t *testing.T) {
 	servers, clients := newAuthority(t, "servers"), newAuthority(t, "clients")
 	cert := clients.issue(t)
-	kinds := []string{"memory", "remote", "fallback tickets"}
 	for _, d := range detours {
 		t.Run(d.name, func(t *testing.T) {
-			for _, kind := range kinds {
+			for _, kind := range storeKinds {
 				for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 					for _, c := range trustChanges(t, servers, clients) {
 						if kind != "memory" && c.name == "another authority beside" || kind != "memory" && c.name == "another authority added in place" {
@@ -183,22 +182,10 @@ type crossing struct {
 	change           trustChange
 }
 
-func (x crossing) server(t testing.TB) *Server {
-	switch x.kind {
-	case "remote":
-		return newServer(t, ServerConfig{Store: remote{newMemory(t, session.MemoryConfig{})}, Keyring: ring(t, secret(1)), Budget: long})
-	case "fallback tickets":
-		down := newMemory(t, session.MemoryConfig{})
-		down.Close()
-		return newServer(t, ServerConfig{Store: remote{down}, Keyring: ring(t, secret(1))})
-	}
-	return newServer(t, ServerConfig{})
-}
-
 func (x crossing) run(t *testing.T) {
 	t.Helper()
 	what := x.kind + ", " + tls.VersionName(x.version) + ", " + x.change.name
-	s := x.server(t)
+	s := newServer(t, kept(t, x.kind, ServerConfig{}))
 	changed := false
 	base := &tls.Config{Certificates: []tls.Certificate{x.servers.issue(t, host)},
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x.clients.pool()}

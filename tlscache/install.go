@@ -18,13 +18,13 @@ import (
 // Servers: another Server's hooks count as those that cfg had, those of the latest four that are
 // not closed.
 //
-// Sessions resume only under an equal scope, whose leaf certificates, ClientAuth, InsecureSkipVerify,
-// version range, ServerConfig.Scope, and whether there is a VerifyPeerCertificate, are the same. It is read for each
+// Sessions resume only under an equal scope, whose ServerConfig.Scope or, without one, whose certificates' names and roots are
+// the same, and ClientAuth, InsecureSkipVerify, version range, and whether there is a VerifyPeerCertificate. It is read for each
 // connection from the Config in use, be it cfg as it has become, a clone, or what the user's
 // GetConfigForClient returned. ClientCAs are
 // compared within the process where the Store is Local; otherwise crypto/tls checks the client's
 // chain against them again whenever it resumes, as it runs VerifyConnection again. It does not run
-// VerifyPeerCertificate again, so a Config with one needs a named Scope, or Install returns an error;
+// VerifyPeerCertificate again, so a Config with one needs VerifyPeerOnResume or a named Scope, or Install returns an error;
 // where it appears later, sessions are not stored, and counted in ServerStats.Unstable. Certificates
 // that GetCertificate returns are no part of the scope: a resumed handshake shows none.
 //
@@ -53,7 +53,7 @@ func (s *Server) Install(cfg *tls.Config) error {
 	}
 	if sc.unstable {
 		return fmt.Errorf("tlscache: Install on a Config with %s, which crypto/tls does not run on resumption and"+
-			" which cannot be compared; want ServerConfig.Scope or ScopeOf to name what it checks", sc.reason)
+			" which cannot be compared; want ServerConfig.Scope or ScopeOf to name what it checks, or VerifyPeerOnResume", sc.reason)
 	}
 	s.hook(cfg)
 	return nil

@@ -127,7 +127,7 @@ func TestARevocationElsewhereReachesAHandshakeInWhichSecretsAreReplaced(t *testi
 }
 
 // A resumed handshake shows no certificate, so what GetCertificate returns by now is no part of it; what
-// the Config itself shows is part of the scope.
+// the Config itself shows is part of the scope, as far as names and root go.
 func TestSessionsAndTheServersOwnRenewedCertificate(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
 		w := newWorld(t, ServerConfig{})
@@ -152,7 +152,9 @@ func TestSessionsAndTheServersOwnRenewedCertificate(t *testing.T) {
 		client = w.client(version)
 		w.want("first", client, false)
 		w.server.Certificates[0] = w.ca.issue(t, host)
-		w.want("Certificates has a renewed one", client, false)
+		w.want("Certificates has a renewed one", client, true)
+		w.server.Certificates[0] = w.ca.issue(t, host, "other.example")
+		w.want("Certificates has one of other names", client, false)
 	})
 }
 

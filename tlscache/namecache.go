@@ -26,11 +26,16 @@ var nameSeed = maphash.MakeSeed()
 
 // serverName returns the name, under some keys, of a server name that is normal.
 func (s *Server) serverName(k *sealing.Keys, server string) sealing.Name {
-	slot := &s.names[maphash.String(nameSeed, server)%nameSlots]
+	return s.names.name(k, sealing.OfServerName, server)
+}
+
+// name returns the name of a server name that is normal. One cache is for one kind.
+func (c *nameCache) name(k *sealing.Keys, kind, server string) sealing.Name {
+	slot := &c[maphash.String(nameSeed, server)%nameSlots]
 	if n := slot.Load(); n != nil && n.keys == k && n.server == server {
 		return n.name
 	}
-	n := &namedServer{keys: k, server: strings.Clone(server), name: k.Name(sealing.OfServerName, []byte(server))}
+	n := &namedServer{keys: k, server: strings.Clone(server), name: k.Name(kind, []byte(server))}
 	slot.Store(n)
 	return n.name
 }

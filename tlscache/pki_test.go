@@ -59,9 +59,14 @@ func newAuthority(t testing.TB, subject string) *authority {
 // issue returns a certificate for names, good for servers and clients.
 func (a *authority) issue(t testing.TB, names ...string) tls.Certificate {
 	t.Helper()
-	key := newKey(t)
+	return a.issueTo(t, newKey(t), func(c *x509.Certificate) { c.DNSNames = names })
+}
+
+// issueTo returns a certificate for a key, which a function completes.
+func (a *authority) issueTo(t testing.TB, key *ecdsa.PrivateKey, complete func(*x509.Certificate)) tls.Certificate {
+	t.Helper()
 	tmpl := template("leaf")
-	tmpl.DNSNames = names
+	complete(tmpl)
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)

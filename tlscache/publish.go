@@ -229,7 +229,7 @@ func (s *Server) renew(pub *publication, names []sealing.Naming, left time.Durat
 			lost = false
 			continue
 		case err == nil && there.at == 0 && pub.has(under):
-			s.counts.lost.Add(1)
+			s.lose()
 		}
 		lost = lost && err == nil && there.at == 0
 		t := s.keyring.marks.writeOver(pub.watermark, there, unreadable)
@@ -241,7 +241,7 @@ func (s *Server) renew(pub *publication, names []sealing.Naming, left time.Durat
 		}
 	}
 	if pub.restored = false; lost {
-		s.counts.lost.Add(1)
+		s.lose()
 	}
 	return nil
 }
@@ -274,12 +274,12 @@ func (w *watermarks) left(of watermark) time.Duration {
 	return max(0, min(session.MaxTTL, time.Duration(m.raised+int64(markLife)-now)))
 }
 
-// ours returns the watermarks that this process set.
+// ours returns the watermarks that this process set, and that others may need.
 func (w *watermarks) ours() (of []watermark) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for m := w.mu.oldest; m != nil; m = m.newer {
-		if m.at.Load().own != (clock.Stamp{}) {
+		if m.at.Load().own != (clock.Stamp{}) && m.kind != ofSession {
 			of = append(of, m.watermark)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
@@ -57,6 +58,7 @@ func (s *Server) revoke(ctx context.Context, w watermark) error {
 	if err != nil {
 		set = nil
 	}
+	s.log.say(slog.LevelInfo, "tlscache: sessions were revoked", slog.String("of", w.kind), slog.Bool("reached the Store", err == nil))
 	s.keyring.publishers.each(func(other *Server) {
 		if other == s {
 			s.publish(w, set)
@@ -77,6 +79,10 @@ const maxRevoking = 256
 func (s *Server) tell(ctx context.Context, w watermark, set *sealing.Set) (swept []sealing.Name, err error) {
 	if s.local != nil {
 		return s.sweep(ctx, w), nil // in memory: it blocks on nothing
+	}
+	if s.store == nil {
+		s.counts.revokedHere.Add(1)
+		return nil, nil
 	}
 	if s.revoking.Add(1) > maxRevoking {
 		s.revoking.Add(-1)

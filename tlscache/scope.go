@@ -30,16 +30,17 @@ type scope struct {
 // serverScope returns the scope of a server's configuration. A named scope is stable whatever
 // the configuration's functions are: the name stands for what they check. It does not stand for
 // their absence.
-func serverScope(named string, cfg *tls.Config) scope {
-	return newScope("server", named, cfg)
+func serverScope(named string, cfg *tls.Config, verifiesPeer bool) scope {
+	return newScope("server", named, cfg, verifiesPeer)
 }
 
 // clientScope is serverScope for a client's configuration.
-func clientScope(named string, cfg *tls.Config) scope {
-	return newScope("client", named, cfg)
+func clientScope(named string, cfg *tls.Config, verifiesPeer bool) scope {
+	return newScope("client", named, cfg, verifiesPeer)
 }
 
-func newScope(role, named string, cfg *tls.Config) scope {
+// newScope returns the scope of a Config. Where VerifyPeerCertificate runs on resumption too, it needs no name.
+func newScope(role, named string, cfg *tls.Config, verifiesPeer bool) scope {
 	b := make([]byte, 0, 256)
 	b = sealing.AppendField(b, []byte("sessioncache scope v1"))
 	b = sealing.AppendField(b, []byte(role))
@@ -52,7 +53,7 @@ func newScope(role, named string, cfg *tls.Config) scope {
 	} else {
 		b = append(b, 0)
 	}
-	for _, sum := range leaves(cfg) {
+	for _, sum := range appearances(role, named, cfg) {
 		b = append(b, sum[:]...)
 	}
 	// Nothing is appended where there is none, so that these scopes are what they were in version 1.
@@ -61,7 +62,7 @@ func newScope(role, named string, cfg *tls.Config) scope {
 	}
 	s := scope{sum: sha256.Sum256(b)}
 	if named == "" {
-		s.unstable = unstable(role, cfg)
+		s.unstable = unstable(role, cfg, verifiesPeer)
 	}
 	return s
 }
@@ -86,9 +87,9 @@ func presences(role string, cfg *tls.Config) (there []string) {
 
 // unstable names the field that decides whom to trust, or as whom to appear, and cannot be
 // compared. VerifyConnection is none: crypto/tls runs it on resumption too.
-func unstable(role string, cfg *tls.Config) string {
+func unstable(role string, cfg *tls.Config, verifiesPeer bool) string {
 	switch {
-	case cfg.VerifyPeerCertificate != nil:
+	case cfg.VerifyPeerCertificate != nil && !verifiesPeer:
 		return "VerifyPeerCertificate"
 	case role == "client" && cfg.GetClientCertificate != nil:
 		return "GetClientCertificate"
@@ -96,12 +97,20 @@ func unstable(role string, cfg *tls.Config) string {
 	return ""
 }
 
-// leaves returns the digests of the leaf certificates that cfg shows, sorted: their order is no
-// part of whom it appears as.
-func leaves(cfg *tls.Config) [][sha256.Size]byte {
+// appearances returns whom cfg appears as, sorted: the order of certificates is no part of it. A client is told from
+// others by the very certificate that it shows, since its sessions speak for it. A server's certificate is renewed under its
+// clients, so its identity counts, and where the user names the scope, that stands for it.
+func appearances(role, named string, cfg *tls.Config) [][sha256.Size]byte {
+	if role == "server" && named != "" {
+		return nil
+	}
 	var sums [][sha256.Size]byte
 	add := func(c *tls.Certificate) {
-		if c != nil && len(c.Certificate) > 0 {
+		switch {
+		case c == nil || len(c.Certificate) == 0:
+		case role == "server":
+			sums = append(sums, identityOf(c))
+		default:
 			sums = append(sums, sha256.Sum256(c.Certificate[0]))
 		}
 	}
@@ -121,6 +130,7 @@ type scoped struct {
 	scope    [sha256.Size]byte
 	unstable bool // nothing is stored
 	tags     atomic.Pointer[scopeTag]
+	noted    atomic.Bool // see noteScope
 
 	reason string // why it is unstable
 	from   snapshot
@@ -151,7 +161,8 @@ type snapshot struct {
 	insecure bool
 	verifies bool
 	pool     uint64
-	leaves   [][]byte // DER, in the order of Certificates
+	chains   [][]byte // DER, in the order of Certificates
+	ends     []int    // of each chain in chains
 	whole    bool     // says all there is to say
 }
 
@@ -161,7 +172,8 @@ func snapshotOf(named string, cfg *tls.Config, pool uint64) snapshot {
 		//lint:ignore SA1019 deprecated, and a map has no order to compare in
 		whole: len(cfg.NameToCertificate) == 0}
 	for i := range cfg.Certificates {
-		p.leaves = append(p.leaves, leafOf(&cfg.Certificates[i]))
+		p.chains = append(p.chains, cfg.Certificates[i].Certificate...)
+		p.ends = append(p.ends, len(p.chains))
 	}
 	return p
 }
@@ -171,14 +183,25 @@ func (p *snapshot) is(named string, cfg *tls.Config, pool uint64) bool {
 	//lint:ignore SA1019 deprecated, and a map has no order to compare in
 	if !p.whole || len(cfg.NameToCertificate) > 0 || p.named != named || p.pool != pool ||
 		p.auth != cfg.ClientAuth || p.min != cfg.MinVersion || p.max != cfg.MaxVersion ||
-		p.insecure != cfg.InsecureSkipVerify || p.verifies != (cfg.VerifyPeerCertificate != nil) ||
-		len(p.leaves) != len(cfg.Certificates) {
+		p.insecure != cfg.InsecureSkipVerify || p.verifies != (cfg.VerifyPeerCertificate != nil) {
 		return false
 	}
-	for i := range cfg.Certificates {
-		leaf, before := leafOf(&cfg.Certificates[i]), p.leaves[i]
+	return p.hasChains(cfg.Certificates)
+}
+
+// hasChains reports whether certificates are those of the snapshot.
+func (p *snapshot) hasChains(certs []tls.Certificate) bool {
+	if len(p.ends) != len(certs) {
+		return false
+	}
+	begin := 0
+	for i := range certs {
+		chain := p.chains[begin:p.ends[i]]
+		begin = p.ends[i]
 		// A certificate's bytes are not written to; other ones are elsewhere, since these are held.
-		if len(leaf) != len(before) || len(leaf) > 0 && &leaf[0] != &before[0] {
+		if !slices.EqualFunc(chain, certs[i].Certificate, func(a, b []byte) bool {
+			return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+		}) {
 			return false
 		}
 	}
@@ -196,9 +219,12 @@ func leafOf(c *tls.Certificate) []byte {
 // each is computed as if there were no cache, which takes a few microseconds.
 const scopeSlots = 64
 
-// A scopeCache saves computing a scope anew for each connection. The zero value is ready; it is safe for
+// A scopeCache saves computing a scope anew for each connection. It is safe for
 // concurrent use.
-type scopeCache [scopeSlots]atomic.Pointer[scoped]
+type scopeCache struct {
+	verifiesPeer bool // ServerConfig.VerifyPeerOnResume
+	slots        [scopeSlots]atomic.Pointer[scoped]
+}
 
 var scopeSeed = maphash.MakeSeed()
 
@@ -210,11 +236,11 @@ func (c *scopeCache) of(named string, cfg *tls.Config, pool uint64) *scoped {
 			at += uint64(reflect.ValueOf(leaf).Pointer() >> 6)
 		}
 	}
-	slot := &c[at%scopeSlots]
+	slot := &c.slots[at%scopeSlots]
 	if s := slot.Load(); s != nil && s.from.is(named, cfg, pool) {
 		return s
 	}
-	sc := serverScope(named, cfg)
+	sc := serverScope(named, cfg, c.verifiesPeer)
 	if pool > 0 {
 		sc.sum = sha256.Sum256(appendPool(sc.sum[:], pool, cfg.ClientCAs))
 	}

@@ -12,18 +12,18 @@ func TestScopesDifferWhereTrustDoes(t *testing.T) {
 	chain := tls.Certificate{Certificate: [][]byte{{1}, {9}}}
 	pool := x509.NewCertPool()
 	configs := map[string]scope{
-		"plain":         serverScope("", &tls.Config{}),
-		"client":        clientScope("", &tls.Config{}),
-		"named":         serverScope("tenant", &tls.Config{}),
-		"leaf a":        serverScope("", &tls.Config{Certificates: []tls.Certificate{a}}),
-		"leaf b":        serverScope("", &tls.Config{Certificates: []tls.Certificate{b}}),
-		"leaves a, b":   serverScope("", &tls.Config{Certificates: []tls.Certificate{a, b}}),
-		"client auth":   serverScope("", &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert}),
-		"client auth 1": serverScope("", &tls.Config{ClientAuth: tls.RequestClientCert}),
-		"insecure":      clientScope("", &tls.Config{InsecureSkipVerify: true}),
-		"up to 1.2":     serverScope("", &tls.Config{MaxVersion: tls.VersionTLS12}),
-		"from 1.3":      serverScope("", &tls.Config{MinVersion: tls.VersionTLS13}),
-		"ECH":           clientScope("", &tls.Config{EncryptedClientHelloConfigList: []byte{1}}),
+		"plain":         serverScope("", &tls.Config{}, false),
+		"client":        clientScope("", &tls.Config{}, false),
+		"named":         serverScope("tenant", &tls.Config{}, false),
+		"leaf a":        serverScope("", &tls.Config{Certificates: []tls.Certificate{a}}, false),
+		"leaf b":        serverScope("", &tls.Config{Certificates: []tls.Certificate{b}}, false),
+		"leaves a, b":   serverScope("", &tls.Config{Certificates: []tls.Certificate{a, b}}, false),
+		"client auth":   serverScope("", &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert}, false),
+		"client auth 1": serverScope("", &tls.Config{ClientAuth: tls.RequestClientCert}, false),
+		"insecure":      clientScope("", &tls.Config{InsecureSkipVerify: true}, false),
+		"up to 1.2":     serverScope("", &tls.Config{MaxVersion: tls.VersionTLS12}, false),
+		"from 1.3":      serverScope("", &tls.Config{MinVersion: tls.VersionTLS13}, false),
+		"ECH":           clientScope("", &tls.Config{EncryptedClientHelloConfigList: []byte{1}}, false),
 	}
 	seen := map[scope]string{}
 	for what, s := range configs {
@@ -41,7 +41,7 @@ func TestScopesDifferWhereTrustDoes(t *testing.T) {
 		"protocols":             {{}, {NextProtos: []string{"h2"}}},
 		"deprecated field":      {{Certificates: []tls.Certificate{a}}, {NameToCertificate: map[string]*tls.Certificate{"x": &a}}},
 	} {
-		if serverScope("", pair[0]) != serverScope("", pair[1]) {
+		if serverScope("", pair[0], false) != serverScope("", pair[1], false) {
 			t.Errorf("%s: the scopes differ; want one", what)
 		}
 	}
@@ -55,13 +55,13 @@ func TestScopesThatCannotBeComparedNeedAName(t *testing.T) {
 		got  scope
 		want string
 	}{
-		{"server that verifies", serverScope("", verify), "VerifyPeerCertificate"},
-		{"the same, named", serverScope("a", verify), ""},
-		{"client that verifies", clientScope("", verify), "VerifyPeerCertificate"},
-		{"client that chooses a certificate", clientScope("", cert), "GetClientCertificate"},
-		{"the same, named", clientScope("a", cert), ""},
-		{"client with ECH", clientScope("", &tls.Config{EncryptedClientHelloConfigList: []byte{1}}), ""},
-		{"a server does not use it", serverScope("", cert), ""},
+		{"server that verifies", serverScope("", verify, false), "VerifyPeerCertificate"},
+		{"the same, named", serverScope("a", verify, false), ""},
+		{"client that verifies", clientScope("", verify, false), "VerifyPeerCertificate"},
+		{"client that chooses a certificate", clientScope("", cert, false), "GetClientCertificate"},
+		{"the same, named", clientScope("a", cert, false), ""},
+		{"client with ECH", clientScope("", &tls.Config{EncryptedClientHelloConfigList: []byte{1}}, false), ""},
+		{"a server does not use it", serverScope("", cert, false), ""},
 	} {
 		if tt.got.unstable != tt.want {
 			t.Errorf("%s: unstable is %q; want %q", tt.name, tt.got.unstable, tt.want)
@@ -76,29 +76,33 @@ func TestANameDoesNotStandForTheAbsenceOfACheck(t *testing.T) {
 	choose := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return nil, nil }
 	ech := []byte{1}
 	for what, pair := range map[string][2]scope{
-		"server, VerifyPeerCertificate": {serverScope("a", &tls.Config{}), serverScope("a", &tls.Config{VerifyPeerCertificate: pin})},
-		"client, VerifyPeerCertificate": {clientScope("a", &tls.Config{}), clientScope("a", &tls.Config{VerifyPeerCertificate: pin})},
-		"client, GetClientCertificate":  {clientScope("a", &tls.Config{}), clientScope("a", &tls.Config{GetClientCertificate: choose})},
-		"client, one and the other": {clientScope("a", &tls.Config{VerifyPeerCertificate: pin}),
-			clientScope("a", &tls.Config{GetClientCertificate: choose})},
-		"client, ECH": {clientScope("a", &tls.Config{}), clientScope("a", &tls.Config{EncryptedClientHelloConfigList: ech})},
+		"server, VerifyPeerCertificate": {serverScope("a", &tls.Config{}, false), serverScope("a", &tls.Config{VerifyPeerCertificate: pin}, false)},
+		"client, VerifyPeerCertificate": {clientScope("a", &tls.Config{}, false), clientScope("a", &tls.Config{VerifyPeerCertificate: pin}, false)},
+		"client, GetClientCertificate":  {clientScope("a", &tls.Config{}, false), clientScope("a", &tls.Config{GetClientCertificate: choose}, false)},
+		"client, one and the other": {clientScope("a", &tls.Config{VerifyPeerCertificate: pin}, false),
+			clientScope("a", &tls.Config{GetClientCertificate: choose}, false)},
+		"client, ECH": {clientScope("a", &tls.Config{}, false), clientScope("a", &tls.Config{EncryptedClientHelloConfigList: ech}, false)},
 	} {
 		if pair[0] == pair[1] {
 			t.Errorf("%s: with and without it is one scope", what)
 		}
 	}
-	if serverScope("a", &tls.Config{}) != serverScope("a", &tls.Config{GetClientCertificate: choose, EncryptedClientHelloConfigList: ech}) {
+	if serverScope("a", &tls.Config{}, false) != serverScope("a", &tls.Config{GetClientCertificate: choose, EncryptedClientHelloConfigList: ech}, false) {
 		t.Error("a server's scope depends on what only clients use")
 	}
 }
 
 // Processes that share a Store compute scopes by themselves: what they were in version 1 they stay.
 func TestScopesWithoutFunctionsAreThoseOfTheFirstVersion(t *testing.T) {
-	const want = "5e7aeac635134390"
-	leaf := tls.Certificate{Certificate: [][]byte{{1}}}
-	s := serverScope("tenant", &tls.Config{Certificates: []tls.Certificate{leaf}, ClientAuth: tls.RequestClientCert})
-	if got := hex.EncodeToString(s.sum[:8]); got != want {
-		t.Errorf("the scope begins with %s; want %s", got, want)
+	leaf := tls.Certificate{Certificate: [][]byte{{1}}} // has no names, so it counts itself
+	for want, s := range map[string]scope{
+		"b5a31feb9638050f": serverScope("", &tls.Config{Certificates: []tls.Certificate{leaf}, ClientAuth: tls.RequestClientCert}, false),
+		"9f61e80ccf7e14af": serverScope("tenant", &tls.Config{ClientAuth: tls.RequestClientCert}, false),
+		"1f42deb230f763c2": clientScope("tenant", &tls.Config{Certificates: []tls.Certificate{leaf}}, false),
+	} {
+		if got := hex.EncodeToString(s.sum[:8]); got != want {
+			t.Errorf("the scope begins with %s; want %s", got, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,7 @@ const (
 // ServerConfig sets up a Server. The zero value is a good server of one process: sessions of 24
 // hours in its memory, at most 20480.
 type ServerConfig struct {
-	// Store keeps the sessions. Nil means a session.Memory of the Server's own. A Store that is
+	// Store keeps the sessions. Nil means a session.Memory of the Server's own, or none if it is Stateless. A Store that is
 	// session.Local gets live sessions and is called directly; every other gets them sealed
 	// and is called under the Budget, with one lookup for the session and one for
 	// each of three watermarks (see RevokePrincipal) on each resumption. It gets no session of a client that
@@ -52,8 +53,9 @@ type ServerConfig struct {
 	Keyring *Keyring
 
 	// Scope names the trust configuration for what Install cannot compare: see Install. It is
-	// part of the scope whether or not it is needed, so Servers that share a Store or a
-	// Keyring and differ in what they trust must differ in it.
+	// part of the scope whether or not it is needed, and stands for the certificates that a Config shows, too. So
+	// Servers that share a Store or a Keyring, and Configs, must differ in it if they differ in what they trust or
+	// appear as.
 	Scope string
 
 	// ScopeOf returns the Scope of one Config; an empty one means Scope. It is called by Install, with
@@ -91,6 +93,17 @@ type ServerConfig struct {
 	// as many, and while it does not, one more call in five seconds or longer may be stranded. Zero means 256.
 	MaxInFlight int
 
+	// Stateless stores no session: tickets are sealed records, which clients keep, with all else as ever: scope, server name,
+	// TTL, MaxAuthAge and revocation. Whoever has the Keyring resumes them, so give a fleet the same secrets. A Store, if there
+	// is one, is for revocations alone, and must not be Local: it answers for each ticket as if the session lay there, and while it
+	// does not answer, clients do one full handshake each and get tickets that resume without it.
+	//
+	// Without a Store, revocations reach this process alone and are forgotten when it ends, while tickets live on: rotate the
+	// secrets out to end them. ServerStats.RevokedHere counts such revocations. No session can be used once only, so SingleUse is an error,
+	// as is NoFallback, and none has early data. Tickets grow with the client's certificates: beyond 16 KiB their clients do full
+	// handshakes (ServerStats.TooLarge).
+	Stateless bool
+
 	// SingleUse lets every session resume once: RFC 8446 8.1 and C.4. Clients that dial in parallel
 	// then resume on one connection only. There are no fallback tickets, and hooks that the
 	// configuration had are not asked.
@@ -101,9 +114,32 @@ type ServerConfig struct {
 	// rejected; it is better not to allow it there.
 	NoEarlyData bool
 
+	// VerifyPeerOnResume runs the Config's VerifyPeerCertificate on resumption too, which crypto/tls does not, with the
+	// certificates and chains of the session. So what it checks needs no named Scope, and a client that it refuses by now
+	// does not resume. The refusal fails that handshake, ends the sessions of the client's principal as RevokePrincipal
+	// does (without a principal, the session alone, in this process), and the next handshake is a full one. It costs what the function
+	// costs, on each resumption. ServerStats.PeersRefused counts refusals.
+	//
+	// It runs before VerifyConnection, and like it after a TLS 1.3 client got its next ticket. Configs that differ in nothing else share
+	// sessions. If it panics, the session ends too, and the panic goes on to the caller of the handshake.
+	VerifyPeerOnResume bool
+
 	// NoFallback issues and accepts no sealed records as tickets. When the Store fails, clients
 	// do full handshakes then.
 	NoFallback bool
+
+	// OnHandshake is told of each handshake that is about to succeed: every check of the Server's and of the Config's has
+	// passed, and the client may still vanish. It is called by the handshake's goroutine, under no lock, so it should be quick and must be
+	// safe for concurrent use. If it panics, the handshake goes on; ServerStats.Panics counts that, and the Logger is
+	// told. It hears nothing of Ungated connections, nor of Configs with SessionTicketsDisabled. Nil means none.
+	OnHandshake func(Outcome)
+
+	// Logger is told what happens seldom: revocations, and that the Store is left alone or used again, that it has lost
+	// something, that another secret is active, that connections have another scope, that clients were refused on resumption
+	// and that functions panicked. What may come often is logged once a minute or each time that its count has doubled. Lines have counts and
+	// the ids of secrets, never a name, ticket, principal or key. They are written in order, in a goroutine of their own, so
+	// that no handshake waits; where the Logger is slow, some are left out and counted. Nil means none.
+	Logger *slog.Logger
 
 	// MaxUnconfirmed bounds the sessions of this process in a Store that is not Local whose clients have shown
 	// no more than a ClientHello: beyond it the oldest is deleted for another. It counts
@@ -128,14 +164,19 @@ type Server struct {
 	ownsIt  bool
 	keyring *Keyring
 
-	guard     *guard.Guard
-	pools     certPools
-	scopes    scopeCache
-	installed installed
-	names     nameCache
-	counts    serverCounters
-	closed    atomic.Bool
-	revoking  atomic.Int64 // see tell
+	guard    *guard.Guard
+	pools    certPools
+	scopes   scopeCache
+	appeared seenScopes
+	log      lines
+	sealsBy  atomic.Pointer[sealing.Keys] // the keys that sealed last
+
+	fingerprints fingerprints
+	installed    installed
+	names        nameCache
+	counts       serverCounters
+	closed       atomic.Bool
+	revoking     atomic.Int64 // see tell
 
 	publisher publisher
 	places    unconfirmed // in a Store that is not Local
@@ -155,20 +196,22 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, store: cfg.Store, keyring: cfg.Keyring, guard: guard.New(cfg.MaxInFlight)}
+	s.scopes.verifiesPeer, s.log.logger = cfg.VerifyPeerOnResume, cfg.Logger
 	if s.keyring == nil {
 		if s.keyring, err = NewKeyring(NewSecret(0)); err != nil {
 			return nil, err
 		}
 	}
-	if s.store == nil {
+	if s.store == nil && !cfg.Stateless {
 		memory, err := session.NewMemory(session.MemoryConfig{MaxTTL: cfg.TTL})
 		if err != nil {
 			return nil, err
 		}
 		s.store, s.ownsIt = memory, true
 	}
-	if s.local, _ = s.store.(session.Local); s.local == nil {
+	if s.local, _ = s.store.(session.Local); !s.isAlone() {
 		s.keyring.publishers.add(s)
+		s.guard.OnBreaker(s.log.sayBreaker)
 		for _, w := range s.keyring.marks.ours() { // another Server's, which may be closed already
 			s.publish(w, nil)
 		}
@@ -195,6 +238,7 @@ func (cfg ServerConfig) validate() (ServerConfig, error) {
 		wrong.Add("MaxUnconfirmed is %d; want at least 1, or 0 for %d", cfg.MaxUnconfirmed, DefaultMaxUnconfirmed)
 	}
 	addStoreFaults(&wrong, cfg.Store, cfg.Keyring, "sessions")
+	cfg.addStatelessFaults(&wrong)
 	if err := wrong.Err("tlscache"); err != nil {
 		return cfg, err
 	}

@@ -124,7 +124,7 @@ func TestMismatchesDoNotTakeTheSession(t *testing.T) {
 		w.wantMiss("another server name", ticket, name, MissServerName)
 		w.wantMiss("another version", ticket, version, MissDeclined)
 		scope := *w
-		scope.server = w.config() // another certificate
+		scope.server = w.config(func(cfg *tls.Config) { cfg.Certificates = []tls.Certificate{w.ca.issue(t, host)} }) // of fewer names
 		if err := w.Install(scope.server); err != nil {
 			t.Fatal(err)
 		}

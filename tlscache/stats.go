@@ -77,7 +77,7 @@ type ServerStats struct {
 	Misses map[MissReason]uint64
 
 	// What clients got as their ticket: the handle of a session that was stored; a new handle
-	// of a stored TLS 1.2 session; a sealed record, because the client had shown no more than a ClientHello
+	// of a stored TLS 1.2 session; a sealed record, because the Server is Stateless, or because the client had shown no more than a ClientHello
 	// and the Store is not Local; a sealed record, because the Store failed; a ticket of the
 	// hook that the configuration had before; a dead handle, which leads nowhere.
 	Stored, Reissued, Sealed, Fallback, Foreign, Dead uint64
@@ -89,6 +89,12 @@ type ServerStats struct {
 	// Unstable are the sessions not stored because a Config from GetConfigForClient decides whom
 	// to trust by a function and has no named scope.
 	Unstable uint64
+
+	// ScopeChanges is how often a connection came with a scope that none had before, but for the first. Sessions of another
+	// scope do not resume under it. So it counts changes of what a Config trusts or appears as, and, where GetConfigForClient returns
+	// Configs of tenants, the tenants. A certificate that is renewed under its names and its root changes nothing. Of more
+	// than 4096 scopes the earlier are forgotten.
+	ScopeChanges uint64
 
 	// Ungated are the handshakes on a Config with the Server's hooks that came past the
 	// GetConfigForClient which Install set, so that nothing of theirs was resumed or stored: see
@@ -106,7 +112,14 @@ type ServerStats struct {
 	// most 16 KiB, else a dead handle.
 	TooLarge uint64
 
-	// Panics are those of ServerConfig's functions, of a Local Store or of earlier hooks.
+	// RevokedHere are the revocations of a Stateless Server without a Store: no other process knows them, nor will this one when
+	// it is started again.
+	RevokedHere uint64
+
+	// PeersRefused are the resumptions that VerifyPeerCertificate refused: see ServerConfig.VerifyPeerOnResume.
+	PeersRefused uint64
+
+	// Panics are those of ServerConfig's functions, OnHandshake among them, of a Local Store or of earlier hooks.
 	Panics uint64
 
 	// Store is about a Store that is not Local.
@@ -139,7 +152,8 @@ type serverCounters struct {
 	stored, reissued, fallback, foreign, dead atomic.Uint64
 	foundFallback, foundForeign               atomic.Uint64
 	unstable, ungated, tooLarge, panics       atomic.Uint64
-	sealed, foundSealed, lost                 atomic.Uint64
+	sealed, foundSealed, lost, peersRefused   atomic.Uint64
+	revokedHere                               atomic.Uint64
 	misses                                    [missReasons]atomic.Uint64
 }
 
@@ -165,7 +179,7 @@ func (s *Server) Stats() ServerStats {
 		Foreign: c.foreign.Load(), Dead: c.dead.Load(),
 		FoundFallback: c.foundFallback.Load(), FoundForeign: c.foundForeign.Load(),
 		Sealed: c.sealed.Load(), FoundSealed: c.foundSealed.Load(),
-		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(),
+		Unstable: c.unstable.Load(), Ungated: c.ungated.Load(), Bypassed: s.installed.bypassed(), TooLarge: c.tooLarge.Load(), Panics: c.panics.Load(), PeersRefused: c.peersRefused.Load(), RevokedHere: c.revokedHere.Load(), ScopeChanges: s.appeared.changes(),
 		Misses: make(map[MissReason]uint64, missReasons),
 		Store:  storeStats(s.guard.Stats()),
 	}

@@ -28,7 +28,7 @@ func (c *connection) unwrap(identity []byte, cs tls.ConnectionState) (*tls.Sessi
 	counts := &c.s.counts
 	counts.offered.Add(1)
 	state, reason := c.find(identity, cs)
-	if reason != 0 && reason <= MissForged { // not ours
+	if reason != 0 && reason <= MissForged && !c.s.keyring.marks.endedForeign(identity) { // not ours
 		if state = c.s.foreign(c.before.unwrap, identity, cs); state != nil {
 			c.resumesForeign(identity)
 			counts.foundForeign.Add(1)
@@ -36,7 +36,7 @@ func (c *connection) unwrap(identity []byte, cs tls.ConnectionState) (*tls.Sessi
 		}
 	}
 	if reason != 0 {
-		counts.misses[reason].Add(1)
+		c.missed(reason)
 		return nil, nil
 	}
 	counts.found.Add(1)
@@ -130,7 +130,10 @@ func (o *offer) use(k *sealing.Keys) {
 // lookup gets the record from the Store, and finds out whether it was revoked.
 func (o *offer) lookup(h sealing.Handle) (*sealing.Record, MissReason) {
 	s := o.s
-	if s.local == nil {
+	switch {
+	case s.store == nil:
+		return nil, MissGone // Stateless: another Server's
+	case s.local == nil:
 		return o.fetch(h)
 	}
 	get := s.local.LookupLocal

@@ -37,6 +37,9 @@ type watermark struct {
 
 var everything = watermark{kind: sealing.OfEverything}
 
+// ofSession is the kind of the watermark of one session, by its id: see endRefused. It stays in this process.
+const ofSession = "session"
+
 func (w watermark) name(k sealing.Namer) sealing.Name { return k.Name(w.kind, []byte(w.thing)) }
 
 // watermarks are the revocations that this process knows, safe for concurrent use.
@@ -247,7 +250,18 @@ func (w *watermarks) covers(r *sealing.Record) bool {
 			return true
 		}
 	}
-	return false
+	m, ok := w.of.Load(watermark{ofSession, string(r.ID[:])})
+	return ok && w.reaches(m, r.Auth)
+}
+
+// endedForeign reports whether the session of a ticket of the hook before was ended: see endRefused.
+func (w *watermarks) endedForeign(ticket []byte) bool {
+	if !w.some.Load() {
+		return false
+	}
+	id := foreignID(ticket)
+	_, ok := w.of.Load(watermark{ofSession, string(id[:])})
+	return ok
 }
 
 func (w *watermarks) reaches(m *mark, auth clock.Stamp) bool {

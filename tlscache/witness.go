@@ -185,14 +185,14 @@ func (s *Server) noteWitness(k *sealing.Keys, asked seenWitness, w witness, now 
 	}
 	known := before.stands() && now-before.wrote < int64(session.MaxTTL)
 	if known && w.id != before.id && !(before.unread && w.stands()) {
-		s.counts.lost.Add(1)
+		s.lose()
 	}
 }
 
 // attestSometimes is attest where no handshake needs the answer: on one that gets a handle. Were there no
 // witness by the time the Store fails, the fallback tickets of then would not resume afterwards.
 func (s *Server) attestSometimes(k *sealing.Keys, now int64) {
-	if s.local != nil || s.cfg.SingleUse || s.cfg.NoFallback {
+	if s.isAlone() || s.cfg.SingleUse || s.cfg.NoFallback {
 		return // no sealed records, or no Store to vouch for them
 	}
 	due := func(last seenWitness) bool {

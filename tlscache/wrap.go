@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
+	"log/slog"
 	"time"
 
 	"github.com/sessioncache/sessioncache/session"
@@ -141,7 +142,7 @@ func (i *issue) again() []byte {
 	}
 	r := f.tls12
 	// Under a secret that is being rotated out it is stored once more, to outlive the secret.
-	if r.stored && r.keys == s.keyring.active() {
+	if r.stored && r.keys == s.keyring.active() && !s.cfg.Stateless {
 		s.attestSometimes(r.keys, i.at.Wall)
 		s.counts.reissued.Add(1)
 		return r.handle.Seal(r.keys)
@@ -164,22 +165,10 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 		// time alone. Who gives all processes a secret before it is made active loses nothing.
 		return s.dead(MissUnknownKey)
 	}
+	s.sealsUnder(k)
 	live := &liveRecord{keyring: s.keyring}
 	r := &live.Record
-	*r = sealing.Record{Auth: auth, Expires: expires, Principal: i.principal, Scope: i.scope, Server: i.server, Lineage: i.lineage}
-	var answered bool
-	r.Witness, answered = i.witness(k)
-	h := sealing.Handle{Scope: i.tag(k), Server: s.serverName(k, i.server).Tag(), ID: i.newID(k)}
-	r.ID = h.ID
-	if i.tls13() {
-		r.Flags |= sealing.FlagTLS13
-	}
-	if i.bounded() {
-		r.Flags |= sealing.FlagBounded
-		if until := auth.Plus(s.cfg.MaxAuthAge); until.Since(expires) > 0 {
-			r.Expires, h.Flags = expires.Earlier(until), sealing.FlagAge
-		}
-	}
+	h := i.describe(r, k, auth, expires)
 	ttl := -r.Expires.Since(i.at)
 	if ttl <= 0 {
 		if h.Flags&sealing.FlagAge != 0 {
@@ -187,21 +176,12 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 		}
 		return s.dead(MissExpired)
 	}
-	r.State = tlsstate.Own(i.ss)
-	if s.cfg.NoEarlyData {
-		r.State.EarlyData = false
-	}
-	if s.cfg.SingleUse || r.State.EarlyData {
-		r.Flags |= sealing.FlagSingle
-	}
-	if i.principal != (sealing.PrincipalID{}) {
-		h.Flags |= sealing.FlagGroup
-		h.Group = k.Name(sealing.OfPrincipal, i.principal[:])
-	}
-	h.Flags |= r.Flags & (sealing.FlagTLS13 | sealing.FlagSingle)
-	h.Expires = uint32((r.Expires.Wall + int64(time.Second) - 1) / int64(time.Second))
-	if !answered {
+	var answered bool
+	if r.Witness, answered = i.witness(k); !answered {
 		return i.fallback(k, h, r, MissStoreError)
+	}
+	if s.cfg.Stateless {
+		return i.stateless(k, h, r)
 	}
 	confirmed := i.confirmed()
 	if s.local == nil && !confirmed {
@@ -214,6 +194,48 @@ func (i *issue) store(auth, expires clock.Stamp) []byte {
 	}
 	s.counts.stored.Add(1)
 	return h.Seal(k)
+}
+
+// describe fills in the record of the session, but for the witness, and returns a handle of it.
+func (i *issue) describe(r *sealing.Record, k *sealing.Keys, auth, expires clock.Stamp) sealing.Handle {
+	s := i.s
+	*r = sealing.Record{Auth: auth, Expires: expires, Principal: i.principal, Scope: i.scope, Server: i.server, Lineage: i.lineage}
+	h := sealing.Handle{Scope: i.tag(k), Server: s.serverName(k, i.server).Tag(), ID: i.newID(k)}
+	r.ID = h.ID
+	i.issues(r.ID)
+	if i.tls13() {
+		r.Flags |= sealing.FlagTLS13
+	}
+	if i.bounded() {
+		r.Flags |= sealing.FlagBounded
+		if until := auth.Plus(s.cfg.MaxAuthAge); until.Since(expires) > 0 {
+			r.Expires, h.Flags = expires.Earlier(until), sealing.FlagAge
+		}
+	}
+	r.State = tlsstate.Own(i.ss)
+	if s.cfg.NoEarlyData || s.cfg.Stateless { // nothing would notice a replay
+		r.State.EarlyData = false
+	}
+	if s.cfg.SingleUse || r.State.EarlyData {
+		r.Flags |= sealing.FlagSingle
+	}
+	if i.principal != (sealing.PrincipalID{}) {
+		h.Flags |= sealing.FlagGroup
+		h.Group = k.Name(sealing.OfPrincipal, i.principal[:])
+	}
+	h.Flags |= r.Flags & (sealing.FlagTLS13 | sealing.FlagSingle)
+	h.Expires = uint32((r.Expires.Wall + int64(time.Second) - 1) / int64(time.Second))
+	return h
+}
+
+// sealsUnder says so where another secret seals than before.
+func (s *Server) sealsUnder(k *sealing.Keys) {
+	if s.sealsBy.Load() == k {
+		return
+	}
+	if last := s.sealsBy.Swap(k); last != nil && last.ID != k.ID {
+		s.log.say(slog.LevelInfo, "tlscache: another secret seals sessions", slog.Uint64("secret", uint64(k.ID)))
+	}
 }
 
 // witness returns the witness that a session under a secret names. Not answered: the Store did not say that

@@ -30,6 +30,8 @@ var wellKnown = []string{
 	"bytes", "context", "crypto/tls", "crypto/x509", "errors", "expvar", "fmt", "io", "log", "net", "net/http", "os", "strings", "sync", "testing",
 	"time", modulePath + "/fastcache", modulePath + "/session", modulePath + "/session/sessiontest", modulePath + "/tlscache",
 	modulePath + "/timerwheel", modulePath + "/index", "google.golang.org/grpc", "google.golang.org/grpc/credentials",
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle", "github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig",
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid",
 }
 
 // A snippet is a block of Go on its way to the type checker.

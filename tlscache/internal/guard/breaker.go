@@ -27,6 +27,7 @@ const (
 // value is ready; it is safe for concurrent use.
 type breaker struct {
 	patience int64 // unanswered probes after which the pauses are long
+	told     func(open bool)
 
 	mu struct {
 		sync.Mutex
@@ -66,7 +67,7 @@ func (b *breaker) trip(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.mu.open {
-		b.mu.open = true
+		b.setLocked(true)
 		b.pauseLocked(now, 0)
 	}
 }
@@ -87,7 +88,8 @@ func (b *breaker) report(now time.Time, probe, good bool, unanswered int64) {
 	defer b.mu.Unlock()
 	switch {
 	case probe && good:
-		b.mu.open, b.mu.probing = false, false
+		b.setLocked(false)
+		b.mu.probing = false
 		b.mu.calls, b.mu.failed, b.mu.since = 0, 0, now
 	case probe:
 		b.mu.probing = false
@@ -106,9 +108,17 @@ func (b *breaker) countLocked(now time.Time, good bool) {
 		b.mu.failed++
 	}
 	if b.mu.calls >= breakerCalls && 2*b.mu.failed > b.mu.calls {
-		b.mu.open = true
+		b.setLocked(true)
 		b.pauseLocked(now, 0)
 	}
+}
+
+// setLocked opens or closes the breaker.
+func (b *breaker) setLocked(open bool) {
+	if b.mu.open != open && b.told != nil {
+		b.told(open)
+	}
+	b.mu.open = open
 }
 
 func (b *breaker) pauseLocked(now time.Time, unanswered int64) {

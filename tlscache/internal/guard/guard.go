@@ -104,6 +104,10 @@ type Guard struct {
 	}
 }
 
+// OnBreaker sets what is told when the breaker opens and when it closes. It must not block: it is called under the breaker's
+// lock, so that the order is right. Call it before the Guard is used.
+func (g *Guard) OnBreaker(f func(open bool)) { g.breaker.told = f }
+
 // A generation is the calls since a probe last succeeded. They share the places.
 type generation struct {
 	running  atomic.Int64 // the Store has not returned from them

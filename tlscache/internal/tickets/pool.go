@@ -76,4 +76,5 @@ type Config struct {
 	Keys        func() *sealing.Set
 	Budget      time.Duration // of each call of the pool
 	MaxInFlight int
+	OnBreaker   func(open bool) // see guard.Guard
 }

@@ -77,6 +77,7 @@ func NewStorePool(cfg Config, clock *clock.Clock, families *Families) (*StorePoo
 		store: cfg.Store, Keys: cfg.Keys, Clock: clock, families: families, Guard: guard.New(cfg.MaxInFlight), budget: cfg.Budget,
 		perKey: uint32(cfg.PerKey), singleUse: cfg.SingleUse, marks: marks,
 	}
+	p.Guard.OnBreaker(cfg.OnBreaker)
 	return p, nil
 }
 
