@@ -81,6 +81,7 @@ type Cache[V any] struct {
 		hand       int // the shard to take from next
 	}
 	sweeps  sweeps
+	leases  leases[V]
 	closing atomic.Bool
 	closed  chan struct{} // closed when Close is through
 }
@@ -349,6 +350,7 @@ func (c *Cache[V]) Close() error {
 		s.mu.closed = true
 		s.unlock()
 	}
+	endLeases(c.leases.all())
 	c.clearAll(Closed, nil, Key{})
 	for i := range c.shards {
 		s := &c.shards[i]

@@ -153,6 +153,7 @@ func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room
 	s.mu.hash[slot] = s.mu.free
 	s.mu.free = slot
 	s.reportLocked(n, removalReason(n))
+	s.endLeasesOfLocked(n, removalReason(n))
 	if s.mu.resident--; s.mu.resident == 0 && len(s.mu.place) > smallShard {
 		s.resetLocked()
 	}

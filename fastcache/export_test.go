@@ -99,6 +99,9 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 	if got := (probationers{int(c.probation.sessions.load()), c.probation.weight.load()}); got != listed {
 		return fmt.Errorf("%+v counted on probation, %+v listed", got, listed)
 	}
+	if err := c.checkLeases(); err != nil {
+		return err
+	}
 	if c.index == nil {
 		return nil
 	}
@@ -112,6 +115,33 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 		}
 	}
 	return c.checkUnlinked(linked, residents)
+}
+
+// LeasesForTest returns the number of leases that are held.
+func (c *Cache[V]) LeasesForTest() int { return int(c.leases.count.Load()) }
+
+// checkLeases checks that the leases that the shards have are those that the cache has, and that these are held.
+func (c *Cache[V]) checkLeases() error {
+	all := c.leases.all()
+	has := map[*Lease[V]]bool{}
+	for _, l := range all {
+		has[l] = true
+	}
+	listed := 0
+	for i := range c.shards {
+		for key, l := range c.shards[i].mu.leased {
+			for ; l != nil; l = l.next {
+				listed++
+				if !has[l] || !l.Held() || l.key != key {
+					return fmt.Errorf("shard %d has a lease that is released, or not the cache's, or of another key", i)
+				}
+			}
+		}
+	}
+	if n := c.LeasesForTest(); listed != len(all) || listed != n {
+		return fmt.Errorf("the shards have %d leases, the cache %d, and counts %d", listed, len(all), n)
+	}
+	return nil
 }
 
 // checkUnlinked checks that a resident that no group links is gone: TakeNewest has passed it.

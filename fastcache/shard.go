@@ -47,6 +47,8 @@ type shard[V any] struct {
 
 		probation eviction.List // sessions on probation, which the policy has, too
 
+		leased map[Key]*Lease[V] // the first lease of each key that has any
+
 		crowds *eviction.Lists // by bucket, the sessions whose search begins there; nil until one is suspect
 
 		reports    []Removal[V] // queued for OnRemove, oldest first

@@ -72,6 +72,8 @@ type update[V any] struct {
 	follows     bool // see demote.go
 	ifAbsent    bool // see LookupOrUpdate
 
+	lease *Lease[V] // nil, or what must be held
+
 	found *node[V] // with ifAbsent: the session that there is
 
 	room        room     // held for fresh
@@ -89,6 +91,7 @@ const (
 	closed                        // the cache is closed
 	early                         // the clock is one by which the cache has not been made yet
 	present                       // nothing is stored, for update.found is there
+	lost                          // update.lease is not held
 	again                         // the batch is used up, or the old version has gone: begin anew, and let others have the lock
 	victimWaits                   // update.victim must be removed from its shard
 	expiredWaits                  // sessions of other shards may have expired, and go first
@@ -97,7 +100,7 @@ const (
 )
 
 // endings are the errors of an Update whose last attempt came to such an outcome.
-var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock, present: nil}
+var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock, present: nil, lost: ErrLeaseLost}
 
 // Update stores a session under key for Config.TTL, in place of the one that the key had.
 // It becomes the newest of its partial key. The key is copied, the value is not.
@@ -150,7 +153,7 @@ func (c *Cache[V]) store(u *update[V]) error {
 		out := s.storeLocked(u)
 		s.unlock()
 		switch out {
-		case stored, closed, early, present:
+		case stored, closed, early, present, lost:
 			if out != stored {
 				u.room.probation.add(u.own())
 			}
@@ -211,6 +214,9 @@ func (s *shard[V]) storeLocked(u *update[V]) outcome {
 		u.room.add(s.removeOverLocked(old, u.now))
 		old = nil
 	}
+	if u.lease != nil && !u.lease.Held() { // after the removal, by which TakeNewest may have ended it
+		return lost
+	}
 	if old == nil {
 		if out := s.enforceQuotaLocked(u); out != goOn {
 			return out
@@ -229,6 +235,7 @@ func (s *shard[V]) storeLocked(u *update[V]) outcome {
 		u.room.add(s.removeOverLocked(old, u.now))
 		return again // TakeNewest or DeletePartial won: store it as a new one
 	}
+	s.endLeasesLocked(u.key)
 	return stored
 }
 
