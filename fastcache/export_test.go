@@ -117,9 +117,6 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 	return c.checkUnlinked(linked, residents)
 }
 
-// LeasesForTest returns the number of leases that are held.
-func (c *Cache[V]) LeasesForTest() int { return int(c.leases.count.Load()) }
-
 // checkLeases checks that the leases that the shards have are those that the cache has, and that these are held.
 func (c *Cache[V]) checkLeases() error {
 	all := c.leases.all()
@@ -138,7 +135,7 @@ func (c *Cache[V]) checkLeases() error {
 			}
 		}
 	}
-	if n := c.LeasesForTest(); listed != len(all) || listed != n {
+	if n := int(c.leases.count.Load()); listed != len(all) || listed != n {
 		return fmt.Errorf("the shards have %d leases, the cache %d, and counts %d", listed, len(all), n)
 	}
 	return nil

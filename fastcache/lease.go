@@ -11,6 +11,9 @@ import (
 // is stored or removed by anybody else: by an Update of any kind, Delete, Take, TakeNewest, DeletePartial, Clear or Close. So a
 // value that was fetched before a removal is never stored after it. Touch, Demote, expiry and evictions leave a lease alone.
 //
+// Look whether the key has a session after the lease has begun, not before: an Update that comes between the two
+// would not end the lease, and be overwritten.
+//
 // A call that begins while a lease is held ends it before it returns. One that was under way when the lease began may
 // end it or not. A key may have several leases; the first to store ends the others.
 //

@@ -178,7 +178,7 @@ func TestLeasesAreReleasedInAnyOrder(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := c.LeasesForTest(); n != 0 {
+		if n := c.Stats().Leases; n != 0 {
 			t.Errorf("%d leases are left", n)
 		}
 	})

@@ -24,7 +24,7 @@ func (s *scene) leaves(want int) {
 		if e, _ := s.Peek(keyA); e.Value != want {
 			return fmt.Errorf("the key has %d; want %d", e.Value, want)
 		}
-		if n := s.LeasesForTest(); n != 0 {
+		if n := s.leases.count.Load(); n != 0 {
 			return fmt.Errorf("%d leases are left", n)
 		}
 		return nil

@@ -21,6 +21,7 @@ type Stats struct {
 	PartialKeys int    // partial keys that have sessions; 0 with NoIndex
 	Weight      int64  // the sum of the sessions' weights; 0 without Weigh
 	OnProbation int    // sessions that UpdateOnProbation stored
+	Leases      int    // leases that are held; if their number grows, one is not released
 	WakeUps     uint64 // runs of the timer
 
 	PendingReports int    // removals whose OnRemove has not returned yet
@@ -31,6 +32,7 @@ type Stats struct {
 // its numbers need not be of one instant.
 func (c *Cache[V]) Stats() Stats {
 	st := Stats{Sessions: c.Size(), Weight: c.weight.Load()}
+	st.Leases = int(c.leases.count.Load())
 	st.OnProbation = int(c.probation.sessions.load())
 	if c.hits != nil {
 		st.Hits, st.Misses = uint64(c.hits.Value()), uint64(c.misses.Value())

@@ -235,7 +235,6 @@ func (s *shard[V]) storeLocked(u *update[V]) outcome {
 		u.room.add(s.removeOverLocked(old, u.now))
 		return again // TakeNewest or DeletePartial won: store it as a new one
 	}
-	s.endLeasesLocked(u.key)
 	return stored
 }
 
@@ -300,6 +299,7 @@ func (s *shard[V]) insertLocked(u *update[V]) {
 	slot := s.allocLocked(u.now)
 	u.fresh.Item.slot = slot
 	s.mu.hash[slot] = uint32(u.digest)
+	s.endLeasesLocked(u.key) // before anybody can see the session, and take it
 	// linearizes: Update of a new key takes effect where the table's insert publishes it.
 	if c.index == nil {
 		sharePartial(u.fresh, nil, u.key.Partial)
@@ -349,6 +349,7 @@ func (s *shard[V]) replaceLocked(u *update[V], old *node[V]) bool {
 			return false
 		}
 	}
+	s.endLeasesLocked(u.key)            // before anybody can see the session, and take it
 	u.fresh.Item.inheritUses(&old.Item) // before the index shows it to anybody
 	sharePartial(u.fresh, old, u.key.Partial)
 	if c.index != nil {
