@@ -17,7 +17,8 @@ import (
 // A call that begins while a lease is held ends it before it returns. One that was under way when the lease began may
 // end it or not. A key may have several leases; the first to store ends the others.
 //
-// Release every lease that has not stored: the cache keeps it until then. A Lease is safe for concurrent use.
+// Release every lease that has not stored: the cache keeps it until then. A Lease is safe for concurrent use. The zero
+// Lease is not usable; Cache.Lease makes one.
 type Lease[V any] struct {
 	cache *Cache[V]
 	key   Key         // our own copy

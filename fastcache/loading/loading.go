@@ -12,6 +12,9 @@ import (
 
 // A Func loads the value of a key. Many run at once, for different keys; after a removal, for one key, too.
 //
+// A load may call Get for other keys. It keeps its place among MaxLoads meanwhile, so with a small bound such loads can wait
+// for each other.
+//
 // ctx is cancelled when nobody waits any more, and when Close is called. It has the values of the context of the first Get
 // that asked, but not its deadline. key is the load's to keep.
 //
@@ -56,7 +59,7 @@ var (
 )
 
 // A Cache loads what a fastcache.Cache lacks. All methods are safe for concurrent use. The zero Cache is not usable; call
-// New. A Cache must not be copied.
+// New. A Cache must not be copied. One that is garbage is collected without Close.
 type Cache[V any] struct {
 	cache *fastcache.Cache[V]
 	load  Func[V]

@@ -135,6 +135,42 @@ func TestTenThousandWaitersShareOneLoad(t *testing.T) {
 	})
 }
 
+// All leave at their own deadlines, and what the load returns at last is not kept: a Delete came meanwhile, and nobody waits.
+func TestTenThousandWaitersLeaveALoadThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const waiters = 10_000
+		s := &source{gate: make(chan struct{}), deaf: true}
+		cache, c := open(t, s.load, loading.Config{})
+		var wg sync.WaitGroup
+		for i := range waiters {
+			wg.Go(func() {
+				patience := time.Duration(1+i) * time.Millisecond
+				waits, cancel := context.WithTimeout(ctx, patience)
+				defer cancel()
+				began := time.Now()
+				if v, err := c.Get(waits, key(1)); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != patience {
+					t.Errorf("Get = %d, %v after %v; want its deadline after %v", v, err, time.Since(began), patience)
+				}
+			})
+		}
+		time.Sleep(waiters / 2 * time.Millisecond)
+		if n := s.loads.Load(); n != 1 {
+			t.Errorf("%d loads for %d waiters; want 1", n, waiters)
+		}
+		cache.Delete(key(1))
+		later := ask(ctx, c, key(1))
+		wg.Wait()
+		synctest.Wait()
+		s.gate <- struct{}{} // to either of the two
+		s.gate <- struct{}{}
+		if a := <-later; a != (answer{2, nil}) {
+			t.Errorf("who asked after the Delete gets %+v; want 2", a)
+		}
+		synctest.Wait()
+		want(t, c, key(1), 2)
+	})
+}
+
 func TestAWaiterLeavesAndTheLoadGoesOnForTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{gate: make(chan struct{})}
@@ -332,16 +368,19 @@ func TestAPanicReachesEveryWaiter(t *testing.T) {
 	})
 }
 
+// Nor does it take a place among MaxLoads along.
 func TestGoexitHangsNobody(t *testing.T) {
-	_, c := open(t, func(context.Context, fastcache.Key) (int, time.Duration, error) {
-		runtime.Goexit()
-		return 1, 0, nil
-	}, loading.Config{NegativeTTL: time.Hour, MaxLoads: 1})
-	for range 2 {
-		if v, err := c.Get(ctx, key(1)); v != 0 || !errors.Is(err, loading.ErrExited) {
-			t.Errorf("Get = %d, %v; want ErrExited", v, err)
+	synctest.Test(t, func(t *testing.T) {
+		_, c := open(t, func(context.Context, fastcache.Key) (int, time.Duration, error) {
+			runtime.Goexit()
+			return 1, 0, nil
+		}, loading.Config{NegativeTTL: time.Hour, MaxLoads: 1})
+		for range 2 {
+			if v, err := c.Get(ctx, key(1)); v != 0 || !errors.Is(err, loading.ErrExited) {
+				t.Errorf("Get = %d, %v; want ErrExited", v, err)
+			}
 		}
-	}
+	})
 }
 
 func TestAtMostMaxLoadsRunAtOnce(t *testing.T) {

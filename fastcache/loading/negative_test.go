@@ -50,7 +50,7 @@ func TestErrorsAreKeptForAsLongAsTheLoadOrTheConfigSays(t *testing.T) {
 			if tt.want > 0 {
 				time.Sleep(tt.want - 1)
 				fails(t, c, s, 1)
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 			}
 			s.ttl = -1
 			fails(t, c, s, 2)

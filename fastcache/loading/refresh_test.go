@@ -39,7 +39,7 @@ func TestASessionThatIsAboutToExpireIsLoadedAnewInTheBackground(t *testing.T) {
 		if n := s.loads.Load(); n != 1 {
 			t.Errorf("%d loads before the session is due; want 1", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		want(t, c, key(1), 1) // the old one, and at once
 		synctest.Wait()
 		want(t, c, key(1), 2)
@@ -169,7 +169,7 @@ func TestARefreshThatHangsIsGivenUp(t *testing.T) {
 			if n := s.running.Load(); n != 1 {
 				t.Errorf("%d loads run; want the refresh", n)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if n := s.running.Load(); (n == 1) != joined {
 				t.Errorf("joined: %v; %d loads run after RefreshAhead", joined, n)
@@ -215,7 +215,7 @@ func TestAnUpdatedSessionIsRefreshed(t *testing.T) {
 		want(t, c, key(1), 50)
 		synctest.Wait()
 		want(t, c, key(1), 50)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		want(t, c, key(1), 50)
 		synctest.Wait()
 		want(t, c, key(1), 1)
