@@ -131,7 +131,10 @@ func (l *Lease[V]) endLocked() {
 	l.cache.leases.remove(l)
 }
 
-// endLeasesLocked ends the leases of a key, because it is stored or removed under this hold of the lock.
+// endLeasesLocked ends the leases of a key, because it is stored or removed under this hold of the lock. A store
+// ends them when it has linked the session and still holds the group. Earlier, a DeletePartial that finds no lease any
+// more would not find the session either. Later, TakeNewest could take the session while its lease is held, and
+// others would wait for a load that is over.
 func (s *shard[V]) endLeasesLocked(key Key) {
 	if len(s.mu.leased) == 0 {
 		return

@@ -130,3 +130,29 @@ func TestOrdersOneOfTwoLeasesStores(t *testing.T) {
 		})
 	})
 }
+
+// When TakeNewest has killed what a lease stored, and has not removed it yet, the lease is over.
+func TestOrdersALeaseIsOverBeforeItsSessionGoes(t *testing.T) {
+	for _, present := range []bool{false, true} {
+		t.Run(fmt.Sprint("present=", present), func(t *testing.T) {
+			orders.All(t, func(r *orders.Run) {
+				s := newScene(r, Config[int]{})
+				if present {
+					s.put(keyA, 1, far)
+				}
+				l := s.leaseOf(keyA)
+				r.Go("the lease", func() { l.UpdateTTL(2, far) })
+				r.Go("TakeNewest", func() {
+					p := s.pickNewest("p", false)
+					if !p.taken {
+						return
+					}
+					if p.node.Item.value == 2 && l.Held() {
+						r.Failf("the lease is held, and what it stored is taken")
+					}
+					s.giveBack(s.removeNode(p.node, Taken))
+				})
+			})
+		})
+	}
+}

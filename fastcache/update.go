@@ -299,15 +299,16 @@ func (s *shard[V]) insertLocked(u *update[V]) {
 	slot := s.allocLocked(u.now)
 	u.fresh.Item.slot = slot
 	s.mu.hash[slot] = uint32(u.digest)
-	s.endLeasesLocked(u.key) // before anybody can see the session, and take it
 	// linearizes: Update of a new key takes effect where the table's insert publishes it.
 	if c.index == nil {
+		s.endLeasesLocked(u.key)
 		sharePartial(u.fresh, nil, u.key.Partial)
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 	} else {
 		h := c.index.Hold(c.partialDigest(u.key.Partial), u.key.Partial)
 		sharePartial(u.fresh, h.Newest(), u.key.Partial)
 		h.PushNewest(u.fresh)
+		s.endLeasesLocked(u.key) // linked, and the group still held: see there
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 		u.victim = c.killOverQuotaLocked(&h, u.now) // concurrent Updates may have met at the quota
 		h.Release()
@@ -349,12 +350,12 @@ func (s *shard[V]) replaceLocked(u *update[V], old *node[V]) bool {
 			return false
 		}
 	}
-	s.endLeasesLocked(u.key)            // before anybody can see the session, and take it
 	u.fresh.Item.inheritUses(&old.Item) // before the index shows it to anybody
 	sharePartial(u.fresh, old, u.key.Partial)
 	if c.index != nil {
 		h.Replace(old, u.fresh)
 	}
+	s.endLeasesLocked(u.key) // linked, and the group still held: see there
 	// publishes: fresh is complete, and a reader finds the one or the other.
 	// linearizes: Update of a key that is present takes effect here.
 	s.table.Load().At(s.mu.place[slot]).Store(u.fresh)
