@@ -308,8 +308,8 @@ func (s *shard[V]) insertLocked(u *update[V]) {
 		h := c.index.Hold(c.partialDigest(u.key.Partial), u.key.Partial)
 		sharePartial(u.fresh, h.Newest(), u.key.Partial)
 		h.PushNewest(u.fresh)
-		s.endLeasesLocked(u.key) // linked, and the group still held: see there
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
+		s.endLeasesLocked(u.key)
 		u.victim = c.killOverQuotaLocked(&h, u.now) // concurrent Updates may have met at the quota
 		h.Release()
 	}
@@ -352,10 +352,10 @@ func (s *shard[V]) replaceLocked(u *update[V], old *node[V]) bool {
 	}
 	u.fresh.Item.inheritUses(&old.Item) // before the index shows it to anybody
 	sharePartial(u.fresh, old, u.key.Partial)
+	s.endLeasesLocked(u.key)
 	if c.index != nil {
 		h.Replace(old, u.fresh)
 	}
-	s.endLeasesLocked(u.key) // linked, and the group still held: see there
 	// publishes: fresh is complete, and a reader finds the one or the other.
 	// linearizes: Update of a key that is present takes effect here.
 	s.table.Load().At(s.mu.place[slot]).Store(u.fresh)
