@@ -5,6 +5,8 @@
 //   - [github.com/sessioncache/sessioncache/fastcache]: the cache. Concurrent, bounded
 //     exactly, with a deadline per session, and with sessions selected or revoked by
 //     their partial key (a host, a user, a tenant). Begin here, with fastcache.New.
+//   - [github.com/sessioncache/sessioncache/fastcache/loading]: what the cache does not have is
+//     loaded once for all who wait, and a removal during the load wins.
 //   - [github.com/sessioncache/sessioncache/session]: Store, the storage scheme that a
 //     program may replace, and Memory, which keeps sessions in this process.
 //   - [github.com/sessioncache/sessioncache/session/sessiontest]: TestStore, which holds any

@@ -90,6 +90,7 @@ type Cache[V any] struct {
 		hand       int // the first entry of the shard to take from next
 	}
 	sweeps  sweeps
+	leases  leases[V]
 	closing atomic.Bool
 	closed  chan struct{} // closed when Close is through
 	refused [len(refusals)]atomic.Uint64
@@ -372,6 +373,7 @@ func (c *Cache[V]) Close() error {
 		s.mu.closed = true
 		s.unlock()
 	}
+	endLeases(c.leases.all())
 	c.clearAll(Closed, nil)
 	for i := range c.reporters {
 		c.reporters[i].wait()

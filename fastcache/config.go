@@ -44,6 +44,10 @@ var (
 	// ErrBadWeight is returned by Update when Weigh returns a negative weight.
 	ErrBadWeight = errors.New("fastcache: Weigh returned a negative weight")
 
+	// ErrLeaseLost is returned by the Updates of a Lease that is not held: its key was stored or removed since it
+	// began, or it was released.
+	ErrLeaseLost = errors.New("fastcache: the lease is lost: its key was stored or removed since it began")
+
 	// ErrCloseByOnRemove is returned by a Close that the same cache's OnRemove calls.
 	ErrCloseByOnRemove = errors.New("fastcache: Close was called by OnRemove, for whose return it waits; the cache stays open")
 )

@@ -20,7 +20,8 @@
 // testing/synctest make the cache in the bubble that uses it, and close it there: one from outside
 // lives by another clock, and its Updates return ErrForeignClock.
 //
+// For values that are loaded once for many who wait, or refreshed in the background, see package loading.
+//
 // When not to use it: for keys without a group and without deadlines a plain concurrent map
-// is smaller. For values that must be computed once for many waiters, or refreshed in the
-// background, a loading cache does more.
+// is smaller.
 package fastcache

@@ -149,6 +149,7 @@ func (s *shard[V]) removeLocked(n *node[V], reason Reason, now int64) (room room
 		room.probation = s.endProbationLocked(slot)
 	}
 	s.reportLocked(n, removalReason(n))
+	s.endLeasesOfLocked(n, removalReason(n))
 	s.freeLocked(slot)
 	return room, killed
 }

@@ -110,6 +110,9 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 	if got := (probationers{int(c.probation.sessions.load()), c.probation.weight.load()}); got != listed {
 		return fmt.Errorf("%+v counted on probation, %+v listed", got, listed)
 	}
+	if err := c.checkLeases(); err != nil {
+		return err
+	}
 	if c.index == nil {
 		return nil
 	}
@@ -123,6 +126,30 @@ func (c *Cache[V]) CheckInvariantsForTest() error {
 		}
 	}
 	return c.checkUnlinked(linked, residents)
+}
+
+// checkLeases checks that the leases that the shards have are those that the cache has, and that these are held.
+func (c *Cache[V]) checkLeases() error {
+	all := c.leases.all()
+	has := map[*Lease[V]]bool{}
+	for _, l := range all {
+		has[l] = true
+	}
+	listed := 0
+	for s := range c.eachShard {
+		for key, l := range s.mu.leased {
+			for ; l != nil; l = l.next {
+				listed++
+				if !has[l] || !l.Held() || l.key != key || c.shardOf(c.digest(key)) != s {
+					return fmt.Errorf("a shard has a lease that is released, or not the cache's, or of another key or shard")
+				}
+			}
+		}
+	}
+	if n := int(c.leases.count.Load()); listed != len(all) || listed != n {
+		return fmt.Errorf("the shards have %d leases, the cache %d, and counts %d", listed, len(all), n)
+	}
+	return nil
 }
 
 // checkUnlinked checks that a resident that no group links is gone: TakeNewest has passed it.

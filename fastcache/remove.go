@@ -26,6 +26,7 @@ func (c *Cache[V]) remove(key Key, reason Reason) (value V, ok bool) {
 	c.noteRemoval(digest) // of a session that is not there, too: it may be about to be restored
 	s := c.lockShardOf(digest)
 	defer s.unlock()
+	s.endLeasesLocked(key)
 	n := find(s.table.Load(), uint32(digest), key)
 	if n == nil {
 		return value, false
@@ -173,6 +174,7 @@ func unlinkOverLocked[V any](h *index.Held[entry[V]], after *node[V], now int64,
 // With NoIndex it scans the whole cache and revokes one session after the other.
 func (c *Cache[V]) DeletePartial(partial string) int {
 	c.noteRevocation(partial)
+	endLeases(c.leases.of(partial)) // before what they have stored by then is removed
 	if c.index == nil {
 		return c.removeMatching(Revoked, func(n *node[V]) bool { return partialOf(n) == partial })
 	}
@@ -188,7 +190,10 @@ func (c *Cache[V]) DeletePartial(partial string) int {
 
 // Clear removes all sessions and returns how many there were. Sessions of concurrent
 // Updates may survive. It works through the shards in batches.
-func (c *Cache[V]) Clear() int { return c.clearAll(Cleared, nil) }
+func (c *Cache[V]) Clear() int {
+	endLeases(c.leases.all()) // before what they have stored by then is removed
+	return c.clearAll(Cleared, nil)
+}
 
 // clearAll removes all sessions but that of a key, if one is given.
 func (c *Cache[V]) clearAll(reason Reason, spared *Key) int {

@@ -43,6 +43,8 @@ type shard[V any] struct {
 
 		probation eviction.List // sessions on probation, which the policy has, too
 
+		leased map[Key]*Lease[V] // the first lease of each key that has any
+
 		crowds *eviction.Lists // by bucket, the sessions whose search begins there; nil until one is suspect
 
 		delivers bool // the caller that releases the lock starts a goroutine that delivers reports

@@ -104,6 +104,7 @@ func (s *shard[V]) splitLocked() bool {
 			s.mu.place[slot] = mine.Insert(hash, n)
 		}
 	}
+	s.partLeasesLocked(twin)
 	twin.storeTableLocked(other)
 	for i := range span {
 		s.cache.tables[s.first+i].Store(mine)

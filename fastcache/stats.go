@@ -33,6 +33,7 @@ type Stats struct {
 	PartialKeys int   // partial keys that have sessions; 0 with NoIndex
 	Weight      int64 // the sum of the sessions' weights; 0 without Weigh
 	OnProbation int   // sessions that UpdateOnProbation stored
+	Leases      int   // leases that are held; if their number grows, one is not released
 
 	// LongestProbe is the largest number of buckets that an Update has gone through to place a session, which is what a Lookup of
 	// it goes through: 1 to 3 in most caches, 37 at most under XXHash.
@@ -78,6 +79,7 @@ var spreadLimits = [...]time.Duration{time.Second, time.Minute, 10 * time.Minute
 // its numbers need not be of one instant.
 func (c *Cache[V]) Stats() Stats {
 	st := Stats{Sessions: c.Size(), Weight: c.weight.Load()}
+	st.Leases = int(c.leases.count.Load())
 	st.OnProbation = int(c.probation.sessions.load())
 	if c.hits != nil {
 		st.Misses = uint64(c.misses.Value())

@@ -72,6 +72,8 @@ type update[V any] struct {
 	follows     bool // see demote.go
 	ifAbsent    bool // see LookupOrUpdate
 
+	lease *Lease[V] // nil, or what must be held
+
 	found *node[V] // with ifAbsent: the session that there is
 
 	restored *restored // see restore.go; nil but for a session of a snapshot
@@ -92,6 +94,7 @@ const (
 	early                         // the clock is one by which the cache has not been made yet
 	present                       // nothing is stored, for update.found is there
 	tooHeavy                      // no room would do, by a bound that is new
+	lost                          // update.lease is not held
 	again                         // the batch is used up, or the old version has gone: begin anew, and let others have the lock
 	victimWaits                   // update.victim must be removed from its shard
 	expiredWaits                  // sessions of other shards may have expired, and go first
@@ -100,7 +103,7 @@ const (
 )
 
 // endings are the errors of an Update whose last attempt came to such an outcome.
-var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock, present: nil, tooHeavy: ErrTooHeavy}
+var endings = [...]error{stored: nil, closed: ErrClosed, early: ErrForeignClock, present: nil, tooHeavy: ErrTooHeavy, lost: ErrLeaseLost}
 
 // Update stores a session under key for Config.TTL, in place of the one that the key had.
 // It becomes the newest of its partial key. The key is copied, the value is not.
@@ -160,7 +163,7 @@ func (c *Cache[V]) store(u *update[V]) error {
 		out := s.storeLocked(u)
 		s.unlock()
 		switch out {
-		case stored, closed, early, present, tooHeavy:
+		case stored, closed, early, present, tooHeavy, lost:
 			if out != stored {
 				u.room.probation.add(u.own())
 			}
@@ -220,6 +223,9 @@ func (s *shard[V]) storeLocked(u *update[V]) outcome {
 	if old != nil && settle(old, u.now) {
 		u.room.add(s.removeOverLocked(old, u.now))
 		old = nil
+	}
+	if u.lease != nil && !u.lease.Held() { // after the removal, by which TakeNewest may have ended it
+		return lost
 	}
 	if old == nil {
 		if out := s.enforceQuotaLocked(u); out != goOn {
@@ -316,6 +322,7 @@ func (s *shard[V]) insertLocked(u *update[V]) bool {
 			s.freeLocked(slot)
 			return false
 		}
+		s.endLeasesLocked(u.key)
 		sharePartial(u.fresh, nil, u.key.Partial)
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
 	} else {
@@ -332,6 +339,7 @@ func (s *shard[V]) insertLocked(u *update[V]) bool {
 			h.PushOldest(u.fresh)
 		}
 		s.mu.place[slot] = s.table.Load().Insert(uint32(u.digest), u.fresh)
+		s.endLeasesLocked(u.key)
 		u.victim = c.killOverQuotaLocked(&h, u.now) // concurrent Updates may have met at the quota
 		h.Release()
 	}
@@ -390,6 +398,7 @@ func (s *shard[V]) replaceLocked(u *update[V], old *node[V]) bool {
 	}
 	u.fresh.Item.inheritUses(&old.Item) // before the index shows it to anybody
 	sharePartial(u.fresh, old, u.key.Partial)
+	s.endLeasesLocked(u.key)
 	if c.index != nil {
 		h.Replace(old, u.fresh)
 	}

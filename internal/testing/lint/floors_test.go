@@ -45,6 +45,8 @@ var rooms = []room{
 
 	{pattern: "fastcache", floor: 2, libraries: []string{xxhash, xsync}},
 
+	{pattern: "fastcache/loading", floor: 3},
+
 	{pattern: "session", floor: 3},
 
 	{pattern: "session/sessiontest", floor: 4},

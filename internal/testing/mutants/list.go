@@ -34,7 +34,7 @@ func (m mutant) hinted() []string {
 
 var (
 	nameFormat = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	fileFormat = regexp.MustCompile(`^(fastcache|timerwheel|index|internal/buckets|internal/eviction|internal/secretdir|session|session/sessiontest|tlscache(/internal/\w+)?)/\w+\.go$`)
+	fileFormat = regexp.MustCompile(`^(fastcache(/loading)?|timerwheel|index|internal/buckets|internal/eviction|internal/secretdir|session|session/sessiontest|tlscache(/internal/\w+)?)/\w+\.go$`)
 )
 
 //go:embed faults/*.txt

@@ -37,8 +37,9 @@ var concurrent = []struct {
 	{"internal/buckets", nil},
 	{"index", []string{"prev", "partial", "digest", "place", "mapped", "count", "room", "split"}},
 	{"fastcache", []string{"value", "slot", // of an entry
-		"closed", "reports", "delivering", "inserted", "resident", "place", "hash", "free", "work", "maxWork", "delivers", // of a shard
+		"closed", "reports", "delivering", "inserted", "resident", "place", "hash", "free", "work", "maxWork", "delivers", "leased", // of a shard
 		"timer", "pending", "passing", "wakeUps", // of the alarm
+		"byPartial",       // of the leases
 		"count", "hand"}}, // of a sweep; of what is taken in turn on an overflow
 }
 
