@@ -26,9 +26,11 @@ const (
 	data = "..data"
 
 	// readAttempts: a directory that loses files while it is read is read again. The kubelet removes what ..data led
-	// to, and a rotation removes the oldest; neither happens four times in a row.
-	readAttempts = 4
+	// to, and a rotation removes the oldest; neither happens eight times in a row.
+	readAttempts = 8
 )
+
+var errSwapped = fmt.Errorf("its link %s was changed while it was read: %w", data, fs.ErrNotExist)
 
 var errNone = fmt.Errorf("has no secrets; want files NUMBER%s of %d bytes", suffix, Size)
 
@@ -77,6 +79,9 @@ func readOnce(dir string) ([]entry, error) {
 	}
 	defer root.Close()
 	ids, err := list(root)
+	if swapped := stillMounted(dir, root); swapped != nil { // also if there were none, for then all were missing
+		return nil, swapped
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +117,28 @@ func open(dir string) (*os.Root, error) {
 		return nil, bare(err)
 	}
 	return root, nil
+}
+
+// stillMounted returns an error if a mount has another directory by now. The kubelet changes the link before it removes the
+// files that it led to: so if the link is the same after they were listed, none was missing. One that is removed later
+// cannot be read.
+func stillMounted(dir string, root *os.Root) error {
+	top, err := os.OpenRoot(dir)
+	if err != nil {
+		return bare(err)
+	}
+	defer top.Close()
+	if !mounted(top) {
+		return nil
+	}
+	was, err := root.Stat(".")
+	if err != nil {
+		return bare(err)
+	}
+	if is, err := top.Stat(data); err != nil || !os.SameFile(was, is) {
+		return errSwapped
+	}
+	return nil
 }
 
 // mounted reports whether a directory is a mount of Kubernetes. A link that leads nowhere is one, too.
