@@ -25,6 +25,7 @@ const (
 	bytesEach   = "B/session"
 	gcCPU       = "gc-cpu-sec"
 	worstTime   = "worst-sec"
+	worstCPU    = "worst-cpu-sec"
 	tailTime    = "p99.9-sec"
 	lateTime    = "late-sec"
 	expiryCPU   = "expiry-cpu-sec"

@@ -128,6 +128,7 @@ func TestVerdicts(t *testing.T) {
 			false, "0.04 × (0.04–0.04); 1.00 µs against 23.0 µs; 1 allocs"},
 		{"lateness", "expiry-late", []string{"expiry/cache=fastcache-2 1 51000000 late-ns"}, false, "51.0 ms at most"},
 		{"growth", "growth", []string{"growth/cache=fastcache-2 1 4900000 worst-ns"}, true, "4.90 ms, best of 5"},
+		{"unbounded growth", "growth-unbounded", []string{"growth-unbounded/cache=fastcache-2 1 1100000 worst-cpu-ns"}, false, "1.10 ms, best of 5"},
 		{"mean of the best peer, not of the best per trace", "hit-ratio-mean",
 			[]string{hits("a", "fastcache", 50), hits("b", "fastcache", 50), hits("a", "otter", 60), hits("b", "otter", 40), hits("a", "theine", 30), hits("b", "theine", 70),
 				hits("a", "LRU", 99), hits("b", "LRU", 99)},

@@ -26,7 +26,7 @@ func (d *Data) writeScenario(b *strings.Builder, sc scenario.Scenario) {
 
 // units returns the units that a scenario has, in the order that its reader wants.
 func (d *Data) units(sc string) (units []string) {
-	order := []string{secPerOp, cpuPerOp, "p50-sec", "p99-sec", "p99.9-sec", worstTime, "over-1ms", allocsUnit, keptUnit,
+	order := []string{secPerOp, cpuPerOp, "p50-sec", "p99-sec", "p99.9-sec", worstTime, worstCPU, "over-1ms", allocsUnit, keptUnit,
 		overUnit, hitPercent, bytesEach, gcCPU, "gc-sec", lateTime, expiryCPU, "left", "collections"}
 	for _, unit := range order {
 		for _, c := range d.order {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ var writeScenarios = []Scenario{
 	{Name: "churn", Doc: "new sessions only, into a full cache of 100,000", Takes: evicts, Run: churn},
 	{Name: "pairs", Doc: "take a session and store it again, over 1 M sessions (ns/op is for both)", Takes: notYardstick, Run: pairs},
 	{Name: "growth", Doc: "the slowest single update while one writer fills an empty cache with 1 M sessions", Takes: real, Run: growth},
+	{Name: "growth-unbounded", Doc: "the same with 10 M sessions in a cache without a bound on their number, in processor time", Takes: oursAlone, Run: growthUnbounded},
 	{Name: "client", Doc: "take the newest session of a host and store a newer one, 10,000 hosts; crypto/tls's LRU holds one per host", Takes: clients, Extra: []string{TLSLRU}, Run: client},
 }
 
@@ -137,6 +139,46 @@ func growth(env Env, p peers.Peer) ([]Result, error) {
 	return []Result{{N: t.Len(), Metrics: []Metric{
 		{float64(sum.Nanoseconds()) / float64(t.Len()), "ns/op"},
 		{float64(worst.Nanoseconds()), "worst-ns"},
+		{float64(slow), "over-1ms"},
+	}}}, nil
+}
+
+func oursAlone(p peers.Peer) bool { return p.Name == "fastcache" }
+
+// growthUnbounded is growth of a cache that does not know how large it will be. Processor time counts, for an update that
+// grows must do its work in steps, however often other programs come between.
+func growthUnbounded(env Env, _ peers.Peer) ([]Result, error) {
+	l := workload.LoadOf(env.scaled(10_000_000))
+	c, err := fastcache.New(fastcache.Config[*workload.Session]{
+		MaxWeight: math.MaxInt64,
+		Weigh:     func(fastcache.Key, *workload.Session) int64 { return 1 },
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	t, s := l.All(), new(workload.Session)
+	runtime.GC()
+	var worst, sum time.Duration
+	slow := 0
+	for i := range t.Len() {
+		key := peers.SplitKey(t.Key(i))
+		began := threadTime()
+		err := c.Update(key, s)
+		took := threadTime() - began
+		if err != nil {
+			return nil, err
+		}
+		worst, sum = max(worst, took), sum+took
+		if took > time.Millisecond {
+			slow++
+		}
+	}
+	return []Result{{N: t.Len(), Metrics: []Metric{
+		{float64(sum.Nanoseconds()) / float64(t.Len()), "cpu-ns/op"},
+		{float64(worst.Nanoseconds()), "worst-cpu-ns"},
 		{float64(slow), "over-1ms"},
 	}}}, nil
 }
