@@ -78,6 +78,7 @@ func TestServersOfOneConfigShareSessionsIfTheirCertificatesAreOneServers(t *test
 				t.Fatal(err)
 			}
 			server, done := &http.Server{TLSConfig: cfg, Handler: http.NotFoundHandler()}, make(chan error, 1)
+			server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // or each adds HTTP/2 to the Config that they share
 			go func() { done <- server.ServeTLS(l, certFile, keyFile) }()
 			t.Cleanup(func() {
 				server.Close()
