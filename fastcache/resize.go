@@ -49,7 +49,7 @@ func (c *Cache[V]) setBound(store func()) error {
 	c.resizing.Store(true)
 	defer c.resizing.Store(false)
 	store()
-	// Room is claimed under a shard's lock. Who has the lock now may have loaded the former bound, and claims by that. Once we
+	// Room is claimed under a shard's lock. A caller that has the lock now may have loaded the former bound, and claims by that. Once we
 	// have had each lock, what was claimed so is counted, and no claim goes by the former bound any more.
 	for s := range c.eachShard {
 		s.mu.Lock()

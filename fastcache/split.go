@@ -7,10 +7,10 @@ import (
 )
 
 // A shard that has become too large splits, so that growth holds no lock for longer, however many sessions a cache
-// comes to hold. The sessions are shared out by the next bit of their digests, and keep their slots: of everything that
-// knows a session by its slot both halves begin with a copy, in which the slots of the other half are freed. One half is
-// the shard itself. The other, its twin, is new; it is complete before its entries in Cache.shards lead to it, and the
-// entries of its table have come first. So who finds it there changes a table that every Lookup sees.
+// comes to hold. The sessions are shared out by the next bit of their digests, and keep their slots. Both halves begin
+// with a copy of everything that knows sessions by their slots, and free the slots of the other half in it. One half is
+// the shard itself. The other, its twin, is new. It is complete before its entries in Cache.shards lead to it, and the
+// entries of its table come before those. So a writer that finds it there changes a table that every Lookup sees.
 //
 // Shards do not merge again: one that has become empty takes some 700 bytes.
 //

@@ -94,7 +94,7 @@ type ServerConfig struct {
 	MaxInFlight int
 
 	// Stateless stores no session: tickets are sealed records, which clients keep, with all else as ever: scope, server name,
-	// TTL, MaxAuthAge and revocation. Whoever has the Keyring resumes them, so give a fleet the same secrets. A Store, if there
+	// TTL, MaxAuthAge and revocation. Every holder of the Keyring resumes them, so give a fleet the same secrets. A Store, if there
 	// is one, is for revocations alone, and must not be Local: it answers for each ticket as if the session lay there, and while it
 	// does not answer, clients do one full handshake each and get tickets that resume without it.
 	//

@@ -3,7 +3,7 @@
 //   - One load per key is under way at a time, however many callers wait. A caller leaves when its own context ends, and
 //     the load goes on for the others. When nobody waits any more, its context is cancelled.
 //   - What is removed or stored meanwhile wins. Call Delete, Take, TakeNewest, DeletePartial, Clear or Update on the
-//     fastcache.Cache itself, as ever: a load that began before them keeps nothing, and whoever asks afterwards gets a load
+//     fastcache.Cache itself, as ever: a load that began before them keeps nothing, and a Get that comes afterwards gets a load
 //     that begins afterwards. Those who waited already get what was loaded.
 //   - A session that is about to expire is loaded anew in the background (Config.RefreshAhead) while it is still served.
 //   - Errors are returned and forgotten, unless Config.NegativeTTL or the load itself says otherwise.
