@@ -101,3 +101,25 @@ func TestAShardOfEqualDigestsDoubles(t *testing.T) {
 		t.Errorf("%d shards, the first with %d slots; want one with 128", c.ShardsForTest(), len(s.mu.place))
 	}
 }
+
+// A removal ends the leases of its key also where the key's shard has split since they began.
+func TestPromise3LeasesGoWithTheirShard(t *testing.T) {
+	c := full(t, 64, HashGood)
+	var leases []*Lease[int]
+	for i := range 64 {
+		l, err := c.Lease(Key{fmt.Sprint("p", i%7), fmt.Sprint(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases = append(leases, l)
+	}
+	mustPut(t, c, Key{"new", ""}, 0)
+	if err := c.CheckInvariantsForTest(); err != nil || !c.manyShards() {
+		t.Fatalf("%v; the shard has split: %v", err, c.manyShards())
+	}
+	for _, l := range leases {
+		if c.Delete(l.Key()); l.Held() {
+			t.Fatal("a lease from before a split is held after a Delete of its key")
+		}
+	}
+}
