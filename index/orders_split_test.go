@@ -88,6 +88,7 @@ func TestOrdersAMapSplits(t *testing.T) {
 					s.run.Failf("Len = %d; want %d, or one more", got, smallGroups)
 				}
 			},
+			"stores under the same key": func(s *loneScene, n *Node[keyedItem]) { s.store(smallGroups) },
 			"stores": func(s *loneScene, n *Node[keyedItem]) {
 				s.finds(s.store(n.Item.id+smallGroups+2), "after it was stored")
 			},
@@ -95,8 +96,19 @@ func TestOrdersAMapSplits(t *testing.T) {
 			t.Run(fmt.Sprint(name, " in half ", half), func(t *testing.T) {
 				orders.All(t, func(r *orders.Run) {
 					s, nodes := fullMap(r)
-					r.Go("splits", func() { s.finds(s.store(smallGroups), "after it was stored") })
+					var stored *Node[keyedItem]
+					r.Go("splits", func() { stored = s.store(smallGroups) })
 					r.Go(name, func() { meet(s, nodes[half]) })
+					r.AtRest(func() error {
+						w := s.Walk(turns(smallGroups), stored.Item.partial)
+						defer w.End()
+						for n := w.Newest(); n != nil; n = w.Next(n) {
+							if n == stored {
+								return nil
+							}
+						}
+						return fmt.Errorf("no walk comes to the node for which the map has split")
+					})
 				})
 			})
 		}
