@@ -1,6 +1,7 @@
 package fastcache
 
 import (
+	"iter"
 	"sync/atomic"
 
 	"github.com/sessioncache/sessioncache/internal/eviction"
@@ -9,29 +10,47 @@ import (
 // Restoring is storing a session of a snapshot. It takes room that is free and none else, and it never overrides what the
 // cache knows better: a session that is there, or that was removed while the snapshot was read.
 
-const removalBits = 20
+const (
+	removalBits  = 21 // 256 KiB
+	removalMarks = 4
+)
 
 // removedKeys are the keys and partial keys of which sessions were removed while snapshots are read. They take constant memory: a
-// bit of a table stands for each, so that a few others are taken for removed, too.
+// Bloom filter. What was not removed is taken for removed, once in 10^7 times after 10 000 removals and once in 1000 after
+// 100 000. One mark for each would not do: a partial key that is mistaken loses all its sessions.
 type removedKeys struct {
 	clears atomic.Uint64 // Clear and its like; before they begin
 	bits   [1 << removalBits / 64]atomic.Uint64
 }
 
-// bitOf returns where the bit of a digest is. The product depends on all bits of the digest.
-func (r *removedKeys) bitOf(digest uint64) (word *atomic.Uint64, bit uint64) {
-	at := digest * 0x9e3779b97f4a7c15 >> (64 - removalBits)
-	return &r.bits[at/64], 1 << (at % 64)
+// marksOf yields where the marks of a digest are: the first numbers of SplitMix64, seeded with it.
+func (r *removedKeys) marksOf(digest uint64) iter.Seq2[*atomic.Uint64, uint64] {
+	return func(yield func(word *atomic.Uint64, mark uint64) bool) {
+		for range removalMarks {
+			digest += 0x9e3779b97f4a7c15
+			at := (digest ^ digest>>30) * 0xbf58476d1ce4e5b9
+			at = (at ^ at>>27) * 0x94d049bb133111eb
+			at = (at ^ at>>31) >> (64 - removalBits)
+			if !yield(&r.bits[at/64], 1<<(at%64)) {
+				return
+			}
+		}
+	}
 }
 
 func (r *removedKeys) note(digest uint64) {
-	word, bit := r.bitOf(digest)
-	word.Or(bit)
+	for word, mark := range r.marksOf(digest) {
+		word.Or(mark)
+	}
 }
 
 func (r *removedKeys) has(digest uint64) bool {
-	word, bit := r.bitOf(digest)
-	return word.Load()&bit != 0
+	for word, mark := range r.marksOf(digest) {
+		if word.Load()&mark == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // watchRemovals has removals noted until end is called. Calls that overlap share what is noted.

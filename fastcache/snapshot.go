@@ -100,8 +100,8 @@ func (c *Cache[V]) WriteSnapshot(w io.Writer, encode func(dst []byte, key Key, v
 //
 // Others may use the cache meanwhile. A session that they remove does not come back: from the beginning of
 // the call on, a key that Delete or Take was called for, or whose session left the cache, and a partial key that
-// DeletePartial was called for, are passed over, whether they were there or not; so is everything after a Clear. One key in 10^6
-// is passed over by mistake for each such removal. What was removed before the call is not known to it:
+// DeletePartial was called for, are passed over, whether they were there or not; so is everything after a Clear. Others
+// are passed over by mistake, partial keys too: one in 10^7 after 10 000 such removals, one in 1000 after 100 000. What was removed before the call is not known to it:
 // see docs/snapshots.md for what that means to single use and to revocation.
 //
 // It takes the lock of one shard for each session, and costs what two calls of decode and an Update do; 0.5 MB beside the sessions,
