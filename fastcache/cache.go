@@ -53,7 +53,8 @@ type Cache[V any] struct {
 	// shardSessions is how many sessions a shard of a full cache hardly ever exceeds.
 	shardSessions int
 	firstTable    int // buckets of a shard's first table; see firstTable
-	splitSlots    int // a full shard with so many slots splits
+	splitSlots    int // a shard with so many slots splits when it is full
+	splitAhead    int // how many free slots it has when it begins to prepare that
 
 	maxSessions atomic.Int64 // see SetMaxSessions; loaded under a shard's lock by who claims room
 	maxWeight   atomic.Int64 // likewise
@@ -142,6 +143,9 @@ func newCache[V any](cfg Config[V], shards, entries int) *Cache[V] {
 	}
 	c.firstTable = firstTable(c.shardSessions)
 	c.splitSlots = max(splitSessions, c.shardSessions)
+	if cfg.MaxSessions == 0 {
+		c.splitAhead = splitAhead
+	}
 	if !c.secret {
 		c.maxCrowd = crowdLimit
 	}

@@ -43,7 +43,10 @@ func NewForTest[V any](cfg Config[V], shards int, hashMask uint64) *Cache[V] {
 		shards, entries = 1, minEntries
 	}
 	c := newCache(cfg, shards, entries)
-	c.hashMask, c.splitSlots = hashMask, smallShard
+	c.hashMask, c.splitSlots, c.splitAhead = hashMask, smallShard, 0
+	if shards != entries {
+		c.splitAhead = 6 // two steps less than there are, so that some splits are prepared in time and others are not
+	}
 	return c
 }
 
@@ -240,6 +243,9 @@ func (s *shard[V]) checkLocked() (weight int64, err error) {
 	if next := s.nextLocked(); s.next.Load() > next {
 		return 0, fmt.Errorf("published next %d is later than the wheel's %d", s.next.Load(), next)
 	}
+	if err := s.checkPartingLocked(); err != nil {
+		return 0, err
+	}
 	if err := s.checkCrowdsLocked(); err != nil {
 		return 0, err
 	}
@@ -247,6 +253,23 @@ func (s *shard[V]) checkLocked() (weight int64, err error) {
 		return 0, fmt.Errorf("on probation: %w", err)
 	}
 	return weight, s.mu.policy.Check(s.mu.resident)
+}
+
+// checkPartingLocked checks that a split that is being prepared is one of these slots and knows where their sessions go.
+func (s *shard[V]) checkPartingLocked() error {
+	p := s.mu.parting
+	if p == nil {
+		return nil
+	}
+	if len(p.upper) != len(s.mu.place) || p.mine != nil && p.mine.Len() != s.table.Load().Len() {
+		return fmt.Errorf("a split is prepared for %d slots, the shard has %d", len(p.upper), len(s.mu.place))
+	}
+	for slot := range p.known {
+		if n := s.nodeLocked(uint32(slot)); n != nil && p.upper[slot] != p.has(s.cache.digest(keyOf(n))) {
+			return fmt.Errorf("a split that is prepared has slot %d in the wrong half", slot)
+		}
+	}
+	return nil
 }
 
 // checkCrowdsLocked checks that crowds are as small as they must be and listed right, and that their sessions

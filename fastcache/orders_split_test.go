@@ -15,7 +15,7 @@ import (
 func fullShard(r *orders.Run, cfg Config[int]) (s *scene, there, fresh [2]Key) {
 	s = &scene{newCache(cfg, 1, 2), r}
 	s.hold()
-	s.splitSlots = smallShard
+	s.splitSlots, s.splitAhead = smallShard, 0
 	r.AtRest(s.CheckInvariantsForTest)
 	r.AtRest(s.alarmed)
 	var keys [2][]Key

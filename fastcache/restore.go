@@ -136,7 +136,7 @@ func (c *Cache[V]) restore(u *update[V]) fate {
 	c.begin(u)
 	u.next = never
 	s := c.lockShardOf(u.digest)
-	for s.mu.free == noSlot && s.splitLocked() { // before room is claimed, for the session may belong to the other half
+	for s.splitLocked() { // before room is claimed, for the session may belong to the other half
 		s.unlock()
 		s = c.lockShardOf(u.digest)
 	}

@@ -45,6 +45,9 @@ type shard[V any] struct {
 
 		leased map[Key]*Lease[V] // the first lease of each key that has any
 
+		parting *parting[V] // the split that is being prepared, or nil
+		alike   bool        // the digests are too much alike for a split of so many slots
+
 		crowds *eviction.Lists // by bucket, the sessions whose search begins there; nil until one is suspect
 
 		delivers bool // the caller that releases the lock starts a goroutine that delivers reports
@@ -95,6 +98,7 @@ func (s *shard[V]) resetLocked() {
 	s.mu.slots = slots{free: noSlot}
 	s.mu.policy, s.mu.probation, s.mu.crowds = eviction.Policy{}, eviction.List{}, nil
 	s.mu.wheel, s.mu.loose = nil, loose{slot: noSlot}
+	s.mu.parting, s.mu.alike = nil, false
 }
 
 // allocLocked returns a free slot, of which there must be one; the table has room for as many nodes as
@@ -128,6 +132,7 @@ func (s *shard[V]) addSlotsLocked() {
 	if old < c.shardSessions && c.shardSessions < n {
 		n = c.shardSessions
 	}
+	s.mu.alike = false // for so many slots that is not known
 	s.mu.place = grown(s.mu.place, n)
 	s.mu.hash = grown(s.mu.hash, n)
 	if c.cfg.Weigh != nil {

@@ -1,9 +1,9 @@
 package fastcache
 
 import (
-	"slices"
-
 	"github.com/sessioncache/sessioncache/internal/buckets"
+	"github.com/sessioncache/sessioncache/internal/eviction"
+	"github.com/sessioncache/sessioncache/timerwheel"
 )
 
 // A shard that has become too large splits, so that growth holds no lock for longer, however many sessions a cache
@@ -18,7 +18,7 @@ import (
 
 const (
 	// splitSessions is how many sessions a shard has when it splits, if no bound on the count lets it expect more. To
-	// split takes 0.35 ms with them, half of it to hash their keys, which lie in no cache (ADR 22).
+	// split takes 0.35 ms with them, half of it in the steps before (ADR 22).
 	splitSessions = 2048
 
 	// A cache without a bound on the count has so many entries, which take 128 KB. Its shards are of one entry each
@@ -28,6 +28,10 @@ const (
 	// With a bound there are so many for each shard, and so many at least, for a bound that is raised.
 	shardEntries = 4
 	minEntries   = 64
+
+	// splitAhead is how many free slots a shard has left when it begins to prepare its split, if no bound lets it expect
+	// fewer sessions: enough for all steps. A cache with a bound does not prepare what hardly ever comes.
+	splitAhead = 128
 
 	// A split that leaves a part of the sessions smaller than this is none: digests that collide stay together.
 	minSplit = 8
@@ -79,72 +83,157 @@ func (s *shard[V]) listLocked() {
 	}
 }
 
-// splitLocked splits a shard without a free slot if it has become too large, and reports whether it has. Both halves have
-// free slots then.
+// A parting is what a split needs, prepared in steps: each new session of a shard that is nearly full takes one. So no Update
+// allocates much at once; the collector would make it help with marking in proportion.
+type parting[V any] struct {
+	twin        *shard[V]
+	mine, other *table[V] // of the shard and of its twin
+	upper       []bool    // by slot below known, and of newer sessions: whether the digest is one of the twin's
+	known       int
+	step        int
+}
+
+// splitLocked takes a step towards splitting a shard that is large and nearly full, all of them if it has no free slot, and
+// reports whether it has split now. Both halves have free slots then. A shard whose digests are too much alike does not split.
 func (s *shard[V]) splitLocked() bool {
-	span := int(s.span.Load()) / 2
-	if span == 0 || len(s.mu.place) < s.cache.splitSlots {
+	full := s.mu.free == noSlot
+	switch free := len(s.mu.place) - s.mu.resident; {
+	case free > 2*s.cache.splitAhead: // twice, so that a shard that hovers does not begin again and again
+		s.mu.parting = nil
 		return false
+	case s.mu.parting == nil:
+		if free > s.cache.splitAhead {
+			return false
+		}
+		span := int(s.span.Load()) / 2
+		if span == 0 || len(s.mu.place) < s.cache.splitSlots || s.mu.alike {
+			return false
+		}
+		s.mu.parting = &parting[V]{twin: new(shard[V]), upper: make([]bool, len(s.mu.place))}
+		s.mu.parting.twin.init(s.cache, s.first+span, span, s.reporter)
 	}
-	goes, n := s.upperLocked(uint64(s.first + span))
-	if most := len(goes) - len(goes)/minSplit; n > most || len(goes)-n > most {
-		return false
-	}
-	s.cancelLooseLocked()
-	twin := s.twinLocked(s.first+span, span)
-	old := s.table.Load()
-	mine, other := buckets.New[node[V]](old.Len()), buckets.New[node[V]](old.Len())
-	for _, slot := range s.byHomeLocked(old) {
-		n, hash := old.At(s.mu.place[slot]).Load(), s.mu.hash[slot]
-		if goes[slot] {
-			s.dropLocked(slot)
-			twin.mu.place[slot] = other.Insert(hash, n)
-		} else {
-			twin.dropLocked(slot)
-			s.mu.place[slot] = mine.Insert(hash, n)
+	for s.prepareLocked() {
+		if !full {
+			return false
 		}
 	}
-	s.partLeasesLocked(twin)
-	twin.storeTableLocked(other)
-	for i := range span {
-		s.cache.tables[s.first+i].Store(mine)
+	p := s.mu.parting
+	s.mu.parting = nil
+	if s.mu.alike = s.alikeLocked(p.upper); !s.mu.alike {
+		s.partLocked(p)
 	}
-	twin.listLocked()
-	s.span.Store(int32(span)) // after that: see eachShard
+	return !s.mu.alike
+}
+
+// prepareLocked takes the next step of a parting: it makes one of the arrays, or hashes some keys. It reports whether there was
+// one. An array is also written here: its pages come from the system when they are first touched, each in some microseconds.
+func (s *shard[V]) prepareLocked() bool {
+	p := s.mu.parting
+	switch {
+	case p.step < twinParts:
+		s.copyLocked(p.twin, p.step)
+	case p.mine == nil:
+		p.mine = buckets.New[node[V]](s.table.Load().Len())
+		p.mine.Touch()
+	case p.other == nil:
+		p.other = buckets.New[node[V]](s.table.Load().Len())
+		p.other.Touch()
+	case p.known < len(p.upper):
+		s.sortLocked(p)
+	default:
+		return false
+	}
+	p.step++
 	return true
 }
 
-// upperLocked returns which slots have sessions with digests from an entry on, and how many.
-func (s *shard[V]) upperLocked(entry uint64) (goes []bool, n int) {
-	c := s.cache
-	goes = make([]bool, len(s.mu.place))
-	for slot := range goes {
-		if slot%foresight == 0 { // as prefetchDueLocked does
-			for ahead := slot; ahead < min(slot+foresight, len(goes)); ahead++ {
-				prefetch(s.nodeLocked(uint32(ahead)))
-			}
+// sortLocked finds out for some more slots to which half their sessions belong.
+func (s *shard[V]) sortLocked(p *parting[V]) {
+	from, to := p.known, min(p.known+foresight, len(p.upper))
+	for slot := from; slot < to; slot++ { // as prefetchDueLocked does
+		if n := s.nodeLocked(uint32(slot)); n != nil {
+			prefetch(n)
 		}
-		if c.digest(keyOf(s.nodeLocked(uint32(slot))))>>c.shardShift >= entry {
-			goes[slot] = true
+	}
+	for slot := from; slot < to; slot++ {
+		if n := s.nodeLocked(uint32(slot)); n != nil {
+			p.upper[slot] = p.has(s.cache.digest(keyOf(n)))
+		}
+	}
+	p.known = to
+}
+
+// has reports whether a digest is one of the twin's.
+func (p *parting[V]) has(digest uint64) bool {
+	return digest>>p.twin.cache.shardShift >= uint64(p.twin.first)
+}
+
+// alikeLocked reports whether one of the halves would have hardly any of the sessions.
+func (s *shard[V]) alikeLocked(upper []bool) bool {
+	n := 0
+	for slot, p := range s.mu.place {
+		if p != buckets.NoPlace && upper[slot] {
 			n++
 		}
 	}
-	return goes, n
+	return min(n, s.mu.resident-n) <= s.mu.resident/minSplit
 }
 
-// twinLocked returns a shard for some of the entries that has the slots, the wheel and the queues of this one.
-func (s *shard[V]) twinLocked(first, span int) *shard[V] {
-	twin := &shard[V]{}
-	twin.init(s.cache, first, span, s.reporter)
-	twin.next.Store(s.next.Load())
-	twin.mu.slots = s.mu.slots
-	twin.mu.place, twin.mu.hash, twin.mu.weight = slices.Clone(s.mu.place), slices.Clone(s.mu.hash), slices.Clone(s.mu.weight)
-	twin.mu.wheel, twin.mu.loose = s.mu.wheel.Clone(), s.mu.loose
-	twin.mu.policy, twin.mu.probation = s.mu.policy.Clone(), s.mu.probation.Clone()
-	if s.mu.crowds != nil {
-		twin.mu.crowds = s.mu.crowds.Clone()
+// partLocked does what a parting was made for.
+func (s *shard[V]) partLocked(p *parting[V]) {
+	s.cancelLooseLocked()
+	for part := range twinParts {
+		s.copyLocked(p.twin, part)
 	}
-	return twin
+	old := s.table.Load()
+	for _, slot := range s.byHomeLocked(old) {
+		n, hash := old.At(s.mu.place[slot]).Load(), s.mu.hash[slot]
+		if p.upper[slot] {
+			s.dropLocked(slot)
+			p.twin.mu.place[slot] = p.other.Insert(hash, n)
+		} else {
+			p.twin.dropLocked(slot)
+			s.mu.place[slot] = p.mine.Insert(hash, n)
+		}
+	}
+	s.partLeasesLocked(p.twin)
+	p.twin.storeTableLocked(p.other)
+	span := p.twin.span.Load()
+	for i := range int(span) {
+		s.cache.tables[s.first+i].Store(p.mine)
+	}
+	p.twin.listLocked()
+	s.span.Store(span) // after that: see eachShard
+}
+
+// twinParts is how many parts a twin is copied in.
+const twinParts = 4
+
+// copyLocked makes a part of what a twin knows of its slots a copy of what the shard does. A second time it allocates nothing.
+func (s *shard[V]) copyLocked(twin *shard[V], part int) {
+	switch to, from := &twin.mu, &s.mu; part {
+	case 0:
+		to.place = append(to.place[:0], from.place...)
+		to.hash = append(to.hash[:0], from.hash...)
+		to.free, to.resident, to.loose = from.free, from.resident, from.loose
+		twin.next.Store(s.next.Load())
+	case 1:
+		to.weight = append(to.weight[:0], from.weight...)
+	case 2:
+		if to.wheel == nil {
+			to.wheel = timerwheel.New(0)
+		}
+		to.wheel.CopyFrom(from.wheel)
+	case 3:
+		to.policy.CopyFrom(&from.policy)
+		to.probation.CopyFrom(&from.probation)
+		if from.crowds != nil {
+			if to.crowds == nil {
+				to.crowds = new(eviction.Lists)
+			}
+			to.crowds.CopyFrom(from.crowds)
+		}
+	}
 }
 
 // dropLocked frees a slot whose session is in the other half of a split.

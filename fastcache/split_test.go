@@ -2,6 +2,7 @@ package fastcache
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 )
 
@@ -91,6 +92,67 @@ func TestGrowthSplitsWhatItWouldCopy(t *testing.T) {
 	}
 }
 
+// A shard prepares its split in steps, so that no Update allocates much.
+func TestNoUpdateAllocatesAWholeSplit(t *testing.T) {
+	c, err := New(Config[int]{NoIndex: true, MaxWeight: 1 << 40, Weigh: func(Key, int) int64 { return 1 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s := c.shards[0].Load()
+	span := s.span.Load()
+	var before, after runtime.MemStats
+	most, split := uint64(0), 0
+	for i := 0; split == 0; i++ {
+		key := Key{"p", fmt.Sprint(i)}
+		if c.shardOf(c.digest(key)) != s {
+			continue
+		}
+		measured := s.mu.resident >= splitSessions-splitAhead
+		if measured {
+			runtime.ReadMemStats(&before)
+		}
+		mustPut(t, c, key, i)
+		if !measured {
+			continue
+		}
+		runtime.ReadMemStats(&after)
+		most = max(most, after.TotalAlloc-before.TotalAlloc)
+		if s.span.Load() != span {
+			split = i
+		}
+	}
+	if most == 0 || most > 48<<10 {
+		t.Errorf("an Update allocated %d bytes beside a split; want at most 48 KiB, a third of what a split needs", most)
+	}
+	if err := c.CheckInvariantsForTest(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A shard that has become smaller since it began to prepare its split forgets that.
+func TestAShardThatShrinksDoesNotSplit(t *testing.T) {
+	c := NewForTest(Config[int]{}, Splitting, HashGood)
+	defer c.Close()
+	s := c.shards[0].Load()
+	for i := range smallShard - c.splitAhead + 1 {
+		mustPut(t, c, Key{"p", fmt.Sprint(i)}, i)
+	}
+	if s.mu.parting == nil {
+		t.Fatal("a shard that is nearly full prepares no split")
+	}
+	for i := range smallShard - c.splitAhead {
+		c.Delete(Key{"p", fmt.Sprint(i)})
+	}
+	for i := range 100 {
+		mustPut(t, c, Key{"new", fmt.Sprint(i)}, i)
+		c.Delete(Key{"new", fmt.Sprint(i)})
+	}
+	if s.mu.parting != nil || c.manyShards() {
+		t.Errorf("a split is prepared: %v; there are %d shards; want no split of a shard with one session", s.mu.parting != nil, c.ShardsForTest())
+	}
+}
+
 // Sessions whose digests are too much alike to part stay in one shard, which doubles.
 func TestAShardOfEqualDigestsDoubles(t *testing.T) {
 	c := full(t, 64, HashConstant)
@@ -99,6 +161,24 @@ func TestAShardOfEqualDigestsDoubles(t *testing.T) {
 	}
 	if s := c.shards[0].Load(); c.manyShards() || len(s.mu.place) != 128 {
 		t.Errorf("%d shards, the first with %d slots; want one with 128", c.ShardsForTest(), len(s.mu.place))
+	}
+}
+
+// Such a shard splits after all once others have come.
+func TestAShardSplitsOnceItsDigestsDiffer(t *testing.T) {
+	c := NewForTest(Config[int]{}, Splitting, HashGood)
+	defer c.Close()
+	for i := range smallShard + 1 {
+		mustPut(t, c, keyWith("p", uint64(i)<<20), i)
+	}
+	if s := c.shards[0].Load(); c.manyShards() || len(s.mu.place) != 2*smallShard {
+		t.Fatalf("%d shards, the first with %d slots; want one with %d", c.ShardsForTest(), len(s.mu.place), 2*smallShard)
+	}
+	for i := range smallShard {
+		mustPut(t, c, keyWith("p", 1<<63|uint64(i)<<20), i)
+	}
+	if err := c.CheckInvariantsForTest(); err != nil || !c.manyShards() {
+		t.Errorf("%v; the shard has split: %v; want that it has", err, c.manyShards())
 	}
 }
 

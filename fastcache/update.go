@@ -239,7 +239,7 @@ func (s *shard[V]) storeLocked(u *update[V]) outcome {
 		return out
 	}
 	s.mu.work++
-	if old == nil && s.mu.free == noSlot && s.splitLocked() {
+	if old == nil && s.splitLocked() {
 		return again // the session may belong to the other half
 	}
 	if old == nil {
@@ -316,6 +316,9 @@ func (s *shard[V]) insertLocked(u *update[V]) bool {
 	slot := s.allocLocked(u.now)
 	u.fresh.Item.slot = slot
 	s.mu.hash[slot] = uint32(u.digest)
+	if s.mu.parting != nil {
+		s.mu.parting.upper[slot] = s.mu.parting.has(u.digest)
+	}
 	// linearizes: Update of a new key takes effect where the table's insert publishes it.
 	if c.index == nil {
 		if u.forbidden(c) {

@@ -284,8 +284,9 @@ func TestNoSessionIsLostWhileTheMapsGrowAndShrink(t *testing.T) {
 	for g := range x.All {
 		t.Errorf("All yields %q; want nothing", g.Partial())
 	}
-	if last := x.maps[0].Load().mu.room; largest < width/2 || last != smallGroups {
-		t.Errorf("the map had room for %d groups at most and for %d in the end; want %d or more, and %d", largest, last, width/2, smallGroups)
+	if last := x.maps[0].Load(); largest < splitGroups || last.span == len(x.maps) || last.mu.room != smallGroups {
+		t.Errorf("the first map had room for %d groups at most and for %d in the end, and %d of %d entries; want %d or more, %d, and a split",
+			largest, last.mu.room, last.span, len(x.maps), splitGroups, smallGroups)
 	}
 }
 

@@ -69,7 +69,6 @@ import (
 	"iter"
 	"math"
 	"math/bits"
-	"slices"
 )
 
 // A Tick is an instant in units that the owner chooses, counted from wherever the owner likes.
@@ -130,12 +129,14 @@ func New(now Tick) *Wheel {
 	return w
 }
 
-// Clone returns a Wheel with the same time and the same deadlines. It costs a copy of the memory.
-func (w *Wheel) Clone() *Wheel {
+// CopyFrom gives the Wheel the time and the deadlines of another, in place of its own. It costs a copy of the memory, and
+// allocates none where Reserve has made room for as many slots.
+func (w *Wheel) CopyFrom(other *Wheel) {
 	w.mustBeMade()
-	clone := *w
-	clone.nodes = slices.Clone(w.nodes)
-	return &clone
+	other.mustBeMade()
+	nodes := append(w.nodes[:0], other.nodes...)
+	*w = *other
+	w.nodes = nodes
 }
 
 // Schedule makes slot due at deadline, in place of any deadline it had. A deadline that is not after

@@ -58,6 +58,13 @@ type Table[N any] struct {
 // New returns an empty table of so many buckets.
 func New[N any](buckets int) *Table[N] { return &Table[N]{make([]Bucket[N], buckets)} }
 
+// Touch writes to all of a table that is empty and not published, so that the system gives it its memory now.
+func (t *Table[N]) Touch() {
+	for i := range t.buckets {
+		t.buckets[i].word.Store(0)
+	}
+}
+
 // For returns how many buckets have room for a number of nodes.
 func For(nodes int) int {
 	return (nodes*loadDen + PerBucket*loadNum - 1) / (PerBucket * loadNum)

@@ -1,9 +1,6 @@
 package eviction
 
-import (
-	"iter"
-	"slices"
-)
+import "iter"
 
 // NoSlot is none: it ends a list, and an eviction that spares no slot is told to spare it.
 const NoSlot = ^uint32(0)
@@ -98,8 +95,8 @@ type List struct {
 // listed is the state of a slot that is on a List.
 const listed = 1
 
-// Clone returns a copy of the list.
-func (l *List) Clone() List { return List{slices.Clone(l.links), l.chain} }
+// CopyFrom makes the list a copy of another.
+func (l *List) CopyFrom(other *List) { l.links, l.chain = append(l.links[:0], other.links...), other.chain }
 
 // Has reports whether a slot is on the list.
 func (l *List) Has(slot uint32) bool {
@@ -135,8 +132,10 @@ type Lists struct {
 // NewLists returns so many empty lists.
 func NewLists(lists int) *Lists { return &Lists{chains: make([]chain, lists)} }
 
-// Clone returns a copy of the lists.
-func (l *Lists) Clone() *Lists { return &Lists{slices.Clone(l.links), slices.Clone(l.chains)} }
+// CopyFrom makes the lists copies of others.
+func (l *Lists) CopyFrom(other *Lists) {
+	l.links, l.chains = append(l.links[:0], other.links...), append(l.chains[:0], other.chains...)
+}
 
 // Add makes a slot that is on no list the newest of one; slots is how many the shard has.
 func (l *Lists) Add(list int, slot uint32, slots int) {

@@ -57,10 +57,7 @@
 // are made at the first eviction. A Policy takes 12 bytes for each slot and about 7 more for ghosts.
 package eviction
 
-import (
-	"iter"
-	"slices"
-)
+import "iter"
 
 // MaxUses is the largest count of uses that makes a difference: two bits are enough for it.
 const MaxUses = 3
@@ -139,12 +136,13 @@ func (p *Policy) Reserve(n int) {
 	p.returns.cold = NoSlot
 }
 
-// Clone returns a Policy with the same queues that has learnt the same. It costs a copy of the memory.
-func (p *Policy) Clone() Policy {
-	clone := *p
-	clone.links = slices.Clone(p.links)
-	clone.ghosts.recent, clone.ghosts.sample = slices.Clone(p.ghosts.recent), slices.Clone(p.ghosts.sample)
-	return clone
+// CopyFrom gives the Policy the queues of another, and what it has learnt. It costs a copy of the memory, and allocates
+// none where it had as much.
+func (p *Policy) CopyFrom(other *Policy) {
+	links, recent, sample := p.links[:0], p.ghosts.recent[:0], p.ghosts.sample[:0]
+	*p = *other
+	p.links = append(links, other.links...)
+	p.ghosts.recent, p.ghosts.sample = append(recent, other.ghosts.recent...), append(sample, other.ghosts.sample...)
 }
 
 // Insert queues the slot of a new session with 32 bits of its key's hash: in main if its ghost
