@@ -192,11 +192,24 @@ func TestWheelDoesWhatAMapWouldDo(t *testing.T) {
 					m.advance(at)
 				}
 			},
+			"copy":       func(t *rapid.T) { m.copy(slots.Draw(t, "slot of the copy")) },
 			"due all":    within(1 << 30),
 			"due budget": within(4),
 			"":           func(t *rapid.T) { m.check(t); checkInvariants(t, m.wheel) },
 		})
 	})
+}
+
+// copy goes on with a copy, in a Wheel that had a slot of its own. What becomes of the original is nothing to it.
+func (m *model) copy(slot uint32) {
+	original := m.wheel
+	m.wheel = New(m.now)
+	m.wheel.Schedule(slot, math.MaxInt64)
+	m.wheel.CopyFrom(original)
+	for slot := range uint32(301) {
+		original.Cancel(slot)
+	}
+	original.Advance(math.MaxInt64)
 }
 
 // batch puts slots close together into one far bucket, so that a budget runs out inside of it.

@@ -427,6 +427,7 @@ func TestTheZeroWheelSaysSo(t *testing.T) {
 		"DueWithin": func(w *Wheel) { budget := 1; w.DueWithin(&budget) },
 		"Peek":      func(w *Wheel) { w.Peek(make([]uint32, 1)) },
 		"Next":      func(w *Wheel) { w.Next() },
+		"CopyFrom":  func(w *Wheel) { w.CopyFrom(New(0)) },
 		"Upcoming": func(w *Wheel) {
 			for range w.Upcoming() {
 			}
