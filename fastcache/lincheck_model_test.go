@@ -20,12 +20,13 @@ const (
 	linDeletePartial
 	linLookupOrUpdate
 	linTouch
-	linClear // one id's part of a Clear, which removes each session at an instant of its own
+	linResize // SetMaxSessions, which changes nothing that histories with evictions must show
+	linClear  // one id's part of a Clear, which removes each session at an instant of its own
 )
 
 func (k linKind) String() string {
 	return [...]string{"Lookup", "Peek", "Update", "Take", "Delete", "TakeNewest", "TakeNewestKeepLast",
-		"DeletePartial", "LookupOrUpdate", "Touch", "Clear"}[k]
+		"DeletePartial", "LookupOrUpdate", "Touch", "SetMaxSessions", "Clear"}[k]
 }
 
 const (
@@ -157,6 +158,11 @@ func (r linRules) step(s linState, c linCall, a linAnswer) []linState {
 		return r.stepNewest(s, c, a)
 	case linDeletePartial:
 		return r.stepPartial(s, c, a)
+	case linResize:
+		if !a.ok {
+			return nil
+		}
+		return one(s)
 	default:
 		return r.stepClear(s, i, c, a)
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -46,7 +47,10 @@ type linConfig = fastcache.Config[int]
 var linMix = []linKind{linLookupOrUpdate, linTouch, linLookup, linLookup, linLookup, linLookup, linPeek, linUpdate, linUpdate, linUpdate, linUpdate,
 	linTake, linDelete, linTakeNewest, linKeepLast, linDeletePartial, linClear}
 
-const linClients = 4
+const (
+	linClients     = 4
+	linMaxSessions = 4 // the largest bound that a history sets
+)
 
 // A linRecorder makes the calls of one history.
 type linRecorder struct {
@@ -78,6 +82,8 @@ func (r *linRecorder) draw(rng *rand.Rand) linCall {
 			call.kind = linLookup
 		}
 		call.clear = byte(n - 1)
+	case linResize:
+		call.value = 1 + rng.IntN(linMaxSessions)
 	case linUpdate, linLookupOrUpdate, linTouch:
 		call.value = int(r.values.Add(1))
 		if r.suite.ttl != nil {
@@ -138,6 +144,8 @@ func (r *linRecorder) apply(call linCall) (a linAnswer) {
 		newest, a.value, a.ok = c.TakeNewestKeepLast(partial)
 	case linDeletePartial:
 		a.count = c.DeletePartial(partial)
+	case linResize:
+		a.ok = c.SetMaxSessions(call.value) == nil
 	default:
 		a.count = c.Clear()
 	}
@@ -256,6 +264,11 @@ func (suite *linSuite) runOne(t *testing.T, l layout, model porcupine.Model, see
 		if n := r.over.Load(); n > 0 {
 			t.Fatalf("seed %d: Size() = %d; want at most %d", seed, n, cfg.MaxSessions)
 		}
+		if slices.Contains(suite.kinds, linResize) {
+			if err := c.SetMaxSessions(1); err != nil || c.Size() > 1 {
+				t.Fatalf("seed %d: SetMaxSessions(1) = %v, and Size() = %d", seed, err, c.Size())
+			}
+		}
 		if err := c.CheckInvariantsForTest(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -307,10 +320,19 @@ func TestPromise5HistoriesWithEvictionAreLinearizable(t *testing.T) {
 	suite.run(t)
 }
 
+// The same while the bound moves. It holds in the end, whoever came in between.
+func TestPromise5HistoriesWithEvictionAndMovingBoundsAreLinearizable(t *testing.T) {
+	suite := linSuite{rules: linEvicting, partials: 2, calls: 14, runs: 300,
+		kinds:  append([]linKind{linResize, linResize, linResize, linTakeNewest}, linMix...),
+		config: func(uint64) linConfig { return linConfig{MaxSessions: linMaxSessions} },
+	}
+	suite.run(t)
+}
+
 // linCheck fails the test if no order explains the history, and draws it to a file.
 func linCheck(t *testing.T, model porcupine.Model, seed uint64, history []porcupine.Operation) {
 	t.Helper()
-	result, info := porcupine.CheckOperationsVerbose(model, history, 30*time.Second)
+	result, info := porcupine.CheckOperationsVerbose(model, history, 0)
 	if result == porcupine.Ok {
 		return
 	}
