@@ -60,10 +60,10 @@ type Cache[V any] struct {
 	maxWeight   atomic.Int64 // likewise
 	resizing    atomic.Bool  // SetMaxSessions or SetMaxWeight is at work, and a bound may be exceeded
 	clocked     bool         // every Lookup reads the clock
-	counted     bool         // or is counted
+	counted     bool         // hits is not nil: close to what Lookup reads
 
-	// revoking counts the sweeps under way: who need not know which they are, takes no lock. It lies with what is
-	// hardly ever written, for every Lookup reads it.
+	// revoking counts the sweeps under way: who need not know which they are, takes no lock. Lookup goes the slow way while
+	// it is not zero, which everyLookup makes sure of in a clocked cache. It lies with what is hardly ever written.
 	revoking atomic.Int32
 
 	removals atomic.Pointer[removedKeys] // while snapshots are read, else nil: see restore.go
@@ -130,8 +130,11 @@ func newCache[V any](cfg Config[V], shards, entries int) *Cache[V] {
 		shardShift: uint(64 - bits.TrailingZeros(uint(entries))),
 		reporters:  make([]reporter[V], shards),
 		clocked:    cfg.ExactClock || cfg.IdleTTL > 0,
+		counted:    cfg.RecordStats,
 		demotes:    newDemotes(),
-		counted:    cfg.ExactClock || cfg.IdleTTL > 0 || cfg.RecordStats,
+	}
+	if c.clocked {
+		c.revoking.Store(everyLookup)
 	}
 	c.maxSessions.Store(math.MaxInt64)
 	c.maxWeight.Store(math.MaxInt64)
@@ -217,7 +220,7 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 	// until before horizon: the Update that stored this until lowered the horizon for it, or has
 	// not yet and the horizon is larger, which makes us read the clock.
 	until := n.Item.until.Load()
-	if until <= 0 || revoking != 0 || c.counted || uint64(until) <= c.alarm.horizon.Load() {
+	if until <= 0 || revoking != 0 || uint64(until) <= c.alarm.horizon.Load() {
 		return c.lookupSlow(digest, key)
 	}
 	if id := n.Item.text(uint32(len(key.Partial)), uint32(len(key.ID))); hasEnds(id) {
@@ -237,17 +240,14 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 	if meta&useMask < maxUse {
 		n.Item.meta.Store(meta + 1) // as noteUse does
 	}
+	if c.counted {
+		c.countHit(n)
+	}
 	return n.Item.value, true
 }
 
-// lookupSlow is Lookup for a session that was found and may be over, or must be counted.
+// lookupSlow is Lookup for a session that was found and may be over.
 func (c *Cache[V]) lookupSlow(digest uint64, key Key) (V, bool) {
-	if c.hits != nil && !c.clocked {
-		if n := c.countedHit(digest, key); n != nil {
-			c.countHit(n)
-			return n.Item.value, true
-		}
-	}
 	n := c.find(digest, key)
 	var over *node[V]
 	for n != nil {

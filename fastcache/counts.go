@@ -106,35 +106,6 @@ func spreadFrom(n *[len(spreadLimits) + 1]atomic.Uint64) Spread {
 	return Spread{n[0].Load(), n[1].Load(), n[2].Load(), n[3].Load(), n[4].Load(), n[5].Load(), n[6].Load()}
 }
 
-// firstMatch returns the first node whose tag matches in the bucket of a digest, or nil. Lookup has come by it before.
-func (c *Cache[V]) firstMatch(digest uint64) *node[V] {
-	b := c.tables[digest>>c.shardShift].Load().Home(uint32(digest))
-	if match := b.Match(b.Word(), uint32(digest)); match != 0 {
-		return b.Node(match)
-	}
-	return nil
-}
-
-// countedHit is the rest of Lookup, written out once more, for a cache with RecordStats: the first match of a short key, alive
-// beyond the horizon, with no revocation under way. It returns nil for all else. With find and use in its place, such a hit
-// takes half as long again.
-func (c *Cache[V]) countedHit(digest uint64, key Key) *node[V] {
-	n := c.firstMatch(digest)
-	if n == nil || len(key.Partial)+len(key.ID) > longestText || n.Item.meta.Load()&^useMask != shapeOf(key) {
-		return nil
-	}
-	revoking := c.revoking.Load() // before until, and that before horizon: see Lookup
-	until := n.Item.until.Load()
-	if until <= 0 || revoking != 0 || uint64(until) <= c.alarm.horizon.Load() {
-		return nil
-	}
-	if n.Item.text(uint32(len(key.Partial)), uint32(len(key.ID))) != key.ID || n.Item.text(0, uint32(len(key.Partial))) != key.Partial {
-		return nil
-	}
-	n.Item.noteUse()
-	return n
-}
-
 // bornSize is what a node of a cache with RecordStats has behind its key: when it was stored, for HitAge.
 const bornSize = 8
 

@@ -119,11 +119,15 @@ func TestOnlyWhoAsksForItPaysForClockAndCounts(t *testing.T) {
 		{Config[int]{}, false, false},
 		{Config[int]{TTL: time.Second, MaxPerPartial: 1}, false, false},
 		{Config[int]{RecordStats: true}, false, true},
-		{Config[int]{ExactClock: true}, true, true},
-		{Config[int]{IdleTTL: time.Hour}, true, true},
+		{Config[int]{ExactClock: true}, true, false},
+		{Config[int]{IdleTTL: time.Hour}, true, false},
 	} {
-		if c := NewForTest(tc.cfg, 1, HashGood); c.clocked != tc.clocked || c.counted != tc.counted {
-			t.Errorf("%+v: Lookup reads the clock: %v, counts: %v; want %v, %v", tc.cfg, c.clocked, c.counted, tc.clocked, tc.counted)
+		c := NewForTest(tc.cfg, 1, HashGood)
+		if clocked := c.revoking.Load() != 0; clocked != tc.clocked || c.clocked != tc.clocked || (c.hits != nil) != tc.counted {
+			t.Errorf("%+v: Lookup reads the clock: %v, counts: %v; want %v, %v", tc.cfg, clocked, c.hits != nil, tc.clocked, tc.counted)
+		}
+		if c.sweeping() {
+			t.Errorf("%+v: a sweep is under way", tc.cfg)
 		}
 	}
 }

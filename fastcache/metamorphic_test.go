@@ -112,10 +112,8 @@ func randomOps(seed uint64) []model.Op {
 // The same operations get the same answers whatever the number of shards, the hash, the bytes of
 // the keys and the way to find the sessions of a partial key.
 func TestAnswersDoNotDependOnTheLayout(t *testing.T) {
-	rounds := 3
-	if raced {
-		rounds = 1
-	}
+	skipUnderRace(t)
+	const rounds = 3
 	for _, bounds := range boundsTried {
 		t.Run(bounds.name, func(t *testing.T) {
 			for range rounds {

@@ -20,6 +20,9 @@ func TestEveryPromiseHoldsForRandomOperations(t *testing.T) {
 		"good": fastcache.HashGood, "constant": fastcache.HashConstant, "truncated": fastcache.HashTruncated,
 		"secret": fastcache.HashSecret,
 	} {
+		if raced && name != "good" {
+			continue // other hashes bring no other goroutines together
+		}
 		for _, shards := range []int{1, 8, fastcache.Splitting} {
 			t.Run(fmt.Sprintf("hash=%s/shards=%d", name, shards), func(t *testing.T) {
 				checkRandomRuns(t, cachetest.Layout{Shards: shards, HashMask: mask})

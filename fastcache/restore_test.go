@@ -138,7 +138,7 @@ func TestRemovedKeysAreNoted(t *testing.T) {
 		{10_000, 1_000_000, 3},
 		{100_000, 100_000, 150}, // 1 in 1000
 	} {
-		for shift := range 44 {
+		for shift := 0; shift < 44; shift += 11 {
 			r := new(removedKeys)
 			for i := range uint64(tt.removed) {
 				r.note(i << shift)

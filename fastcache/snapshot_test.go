@@ -103,6 +103,7 @@ func filled(t testing.TB, c *fastcache.Cache[int]) {
 // A snapshot holds every session with its deadline, and those of a partial key in their order, whatever layout and hash write
 // it and read it.
 func TestASnapshotIsReadAsItWasWritten(t *testing.T) {
+	skipUnderRace(t)
 	for _, from := range layouts() {
 		everyBubble(t, func(t *testing.T, to layout) {
 			c := open(t, from, fastcache.Config[int]{})

@@ -65,10 +65,7 @@ func TestGrowthSplitsWhatItWouldCopy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sessions := 1 << 18
-		if testing.Short() {
-			sessions = 1 << 17
-		}
+		const sessions = 1 << 17
 		if 2*sessions < unboundedShards*splitSessions {
 			t.Fatal("too few sessions for a shard to split")
 		}

@@ -2,6 +2,7 @@ package fastcache
 
 import (
 	"container/list"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -110,12 +111,18 @@ func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
 	return c.removeNode(n, Revoked), true
 }
 
+// everyLookup is the bit of Cache.revoking that stands for no sweep.
+const everyLookup = math.MinInt32
+
+// sweeping reports whether a sweep is under way.
+func (c *Cache[V]) sweeping() bool { return c.revoking.Load()&^everyLookup != 0 }
+
 // sweepRevoked removes one session that DeletePartial has revoked and not come to yet, and returns
 // its room; false if there is none. True without any room says that another call has removed the session, or that
 // DeletePartial is about to give room back. After each session the caller tries its claim again before it
 // evicts. It needs to hold no lock but overflow.
 func (c *Cache[V]) sweepRevoked() (room, bool) {
-	for c.revoking.Load() > 0 {
+	for c.sweeping() {
 		sw := c.oldestSweep()
 		if sw == nil {
 			break

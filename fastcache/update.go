@@ -261,7 +261,7 @@ func (s *shard[V]) claimLocked(u *update[V], old *node[V]) outcome {
 	for {
 		// Before the claim: a DeletePartial, or a late timer, that ends between the two has given room back that
 		// the claim did not find, and a live session would go for want of a second look.
-		revoking, late := c.revoking.Load() > 0, c.timerLate(u.now)
+		revoking, late := c.sweeping(), c.timerLate(u.now)
 		if old != nil && !s.residesLocked(old) {
 			return again // it idled out, and its room was taken for us
 		}
