@@ -2,6 +2,9 @@
 # go.mod has it, whatever workspace there is.
 MODULES := . interop redisstore
 
+# What users import; the others are tests.
+PRODUCT := . redisstore
+
 # The harness of the comparisons, whose many peers would make every stage slow: its code is checked
 # and its tests run, without the race detector and for this platform only.
 HARNESS := benchmarks
@@ -44,9 +47,9 @@ define gofmt
 files=$$(gofmt -l .) && [ -z "$$files" ] || { printf 'gofmt -w would change:\n%s\n' "$$files"; exit 1; }
 endef
 
-# The errors of sockets are a file per system in cmd/sessioncache.
+# The errors of sockets are a file per system in cmd/sessioncache. The one of darwin is built for arm64.
 define cross
-for system in plan9 windows darwin; do \
+for system in plan9 windows; do \
 	GOOS=$$system go build -o /dev/null ./cmd/sessioncache || exit 1; \
 done
 endef
@@ -102,13 +105,13 @@ tools: ## find or install what the tests need
 lint: ## gofmt and staticcheck
 	$(call each,gofmt,$(gofmt),$(MODULES) $(HARNESS))
 	$(call each,staticcheck,go run $(STATICCHECK) ./...,$(MODULES) $(HARNESS))
-	$(call each,staticcheck walk,go run $(STATICCHECK) -tags sessioncache_walk ./...)
+	$(call each,staticcheck walk,go run $(STATICCHECK) -tags sessioncache_walk ./fastcache,.)
 
 .PHONY: vet
 vet: ## go vet, also for 32 bits, and builds for arm64 and other systems
 	$(call each,vet,go vet ./...,$(MODULES) $(HARNESS))
-	$(call each,vet 386,GOARCH=386 go vet ./...)
-	$(call each,build arm64,GOARCH=arm64 go build -o /dev/null ./...)
+	$(call each,vet 386,GOARCH=386 go vet ./...,$(PRODUCT))
+	$(call each,build darwin/arm64,GOOS=darwin GOARCH=arm64 go build -o /dev/null ./...,$(PRODUCT))
 	$(call each,cross,$(cross),.)
 
 # What waits for servers most of the time is run once, with the race detector.
