@@ -184,9 +184,8 @@ func newCache[V any](cfg Config[V], shards, entries int) *Cache[V] {
 // is over, and reads the clock only for a session that is about to expire (always with ExactClock or
 // IdleTTL). It is linearizable, lock-free and costs O(1).
 func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
-	// This is digest, find, hasKey and use for the common case, written out: with calls, a
-	// hit on a session that is in the processor's cache takes half as long again. Whatever
-	// is unusual goes to lookupSlow, which begins anew.
+	// This is digest, find, hasKey and use for the common case, written out: with calls, a hit on what is in the processor's
+	// cache takes half as long again. Whatever is unusual goes to lookupSlow, which begins anew.
 	var digest uint64
 	switch {
 	case c.secret:
@@ -217,9 +216,7 @@ func (c *Cache[V]) Lookup(key Key) (value V, ok bool) {
 	// says so. The other way round, one that a Lookup has missed could be found by the next: its until is
 	// loaded when the group is revoked and the session not yet killed, and revoking when that is done.
 	revoking := c.revoking.Load()
-	// until before horizon: the Update that stored this until lowered the horizon for it, or has
-	// not yet and the horizon is larger, which makes us read the clock.
-	until := n.Item.until.Load()
+	until := n.Item.until.Load() // before horizon: see use
 	if until <= 0 || revoking != 0 || uint64(until) <= c.alarm.horizon.Load() {
 		return c.lookupSlow(digest, key)
 	}
