@@ -96,7 +96,9 @@ type List struct {
 const listed = 1
 
 // CopyFrom makes the list a copy of another.
-func (l *List) CopyFrom(other *List) { l.links, l.chain = append(l.links[:0], other.links...), other.chain }
+func (l *List) CopyFrom(other *List) {
+	l.links, l.chain = append(l.links[:0], other.links...), other.chain
+}
 
 // Has reports whether a slot is on the list.
 func (l *List) Has(slot uint32) bool {
