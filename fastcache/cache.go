@@ -58,7 +58,7 @@ type Cache[V any] struct {
 
 	maxSessions atomic.Int64 // see SetMaxSessions; loaded under a shard's lock by who claims room
 	maxWeight   atomic.Int64 // likewise
-	resizing    atomic.Bool  // SetMaxSessions or SetMaxWeight is at work, and a bound may be exceeded
+	resizes     atomic.Int32 // counts the begins and ends of SetMaxSessions and SetMaxWeight: if odd, a bound may be exceeded
 	clocked     bool         // every Lookup reads the clock
 	counted     bool         // hits is not nil: close to what Lookup reads
 

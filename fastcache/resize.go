@@ -46,8 +46,8 @@ func (c *Cache[V]) setBound(store func()) error {
 	if c.closing.Load() {
 		return ErrClosed
 	}
-	c.resizing.Store(true)
-	defer c.resizing.Store(false)
+	c.resizes.Add(1)
+	defer c.resizes.Add(1)
 	store()
 	// Room is claimed under a shard's lock. A caller that has the lock now may have loaded the former bound, and claims by that. Once we
 	// have had each lock, what was claimed so is counted, and no claim goes by the former bound any more.

@@ -21,7 +21,8 @@ func (s *shard[V]) checkHeldLocked() error {
 	if _, err := s.checkLocked(); err != nil {
 		return err
 	}
-	if err := c.checkBounds(); err != nil && !c.resizing.Load() {
+	before := c.resizes.Load()
+	if err := c.checkBounds(); err != nil && before%2 == 0 && c.resizes.Load() == before {
 		return err
 	}
 	if c.index == nil {
