@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sessioncache/sessioncache/benchmarks/internal/peers"
 	"github.com/sessioncache/sessioncache/benchmarks/internal/workload"
 )
@@ -95,21 +97,23 @@ func timeWorkers(workers, n int, work func(worker int)) timing {
 	return timing{n, time.Since(began), cpuTime() - cpu}
 }
 
-// cpuTime returns the processor time that this process has used.
-func cpuTime() time.Duration { return usedBy(syscall.RUSAGE_SELF) }
-
-// threadTime returns the processor time that this thread has used, to a microsecond.
-func threadTime() time.Duration {
-	const thread = 1 // RUSAGE_THREAD of Linux
-	return usedBy(thread)
-}
-
-func usedBy(who int) time.Duration {
+// cpuTime returns the processor time that this process has used. It grows by the ticks of the scheduler, some milliseconds.
+func cpuTime() time.Duration {
 	var u syscall.Rusage
-	if err := syscall.Getrusage(who, &u); err != nil {
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		panic(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// threadTime returns the processor time that this thread has used, to the nanosecond. What getrusage says of a thread
+// grows by whole ticks.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		panic(err)
+	}
+	return time.Duration(t.Nano())
 }
 
 // metrics are ns/op as Go's parallel benchmarks count it, elapsed time over all operations, and
