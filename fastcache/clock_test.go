@@ -23,7 +23,7 @@ const wallSteps = "FASTCACHE_WALL_STEPS"
 // set the system's clock that often, nor should a test. In a bubble there is no monotonic clock, so
 // virtual time cannot show this.
 func TestPromise9WallClockStepsChangeNothing(t *testing.T) {
-	if testing.Short() || raced {
+	if testing.Short() || fastcache.Raced {
 		t.Skip("compiles the standard library, and is run once")
 	}
 	const tests = "^Test(WallClock|Promise1(Histories|AllExpire)|Promise2ReplacedKey|Promise9Deadlines|Promise10CloseDuring)"

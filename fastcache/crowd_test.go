@@ -60,6 +60,7 @@ func mustBeInOrder[V any](t *testing.T, c *Cache[V]) {
 // However many sessions are made for one bucket, or for neighbours, they displace each other and the few that share
 // a bucket with them. No other goes for them, nor any that comes later.
 func TestPromise9CraftedKeysDisplaceEachOther(t *testing.T) {
+	SkipUnderRace(t)
 	const honest, flooded = 3000, 3000
 	honestKey := func(i int) Key { return Key{fmt.Sprint("honest", i%10), fmt.Sprint(i)} }
 	for _, flood := range floods {

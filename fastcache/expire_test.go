@@ -281,6 +281,7 @@ func TestPromise1BigExpiryWorksInBatches(t *testing.T) {
 
 // A newcomer takes over where the wheel has filed whom it displaces; its own deadline counts.
 func TestPromise1NewcomerExpiresByItsOwnTTL(t *testing.T) {
+	fastcache.SkipUnderRace(t)
 	everyBubble(t, func(t *testing.T, l layout) {
 		for _, first := range ttls() {
 			for _, second := range ttls() {

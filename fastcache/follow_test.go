@@ -139,7 +139,7 @@ var crowds = []struct {
 // gainOf is how many times what a FIFO does is asked for: less under the race detector, which has
 // sync.Pool, and so the cache, forget what it was told.
 func gainOf(gain float64) float64 {
-	if raced {
+	if fastcache.Raced {
 		return min(gain, 1.05)
 	}
 	return gain
@@ -148,7 +148,7 @@ func gainOf(gain float64) float64 {
 // Who demotes what was used, and stores the next session after it, keeps more of the clients that
 // come back; where that tells nothing of a newcomer, nothing is lost to first in, first out.
 func TestDemoteTellsWhoWillReturn(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	for _, c := range crowds {
 		t.Run(c.name, func(t *testing.T) {
 			fifo := c.who.forgetful(c.visits, c.places, false)
@@ -169,7 +169,7 @@ func TestDemoteTellsWhoWillReturn(t *testing.T) {
 // Where the new session is stored before the used one is demoted, the session that follows a Demote
 // is any client's. Then none is doubted.
 func TestDemoteAfterTheUpdateTellsNothingAndCostsNothing(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	for _, c := range crowds {
 		t.Run(c.name, func(t *testing.T) {
 			fifo, got := c.who.forgetful(c.visits, c.places, true), c.who.demoting(t, c.visits, c.places, 1, true)

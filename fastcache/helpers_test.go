@@ -237,11 +237,3 @@ func whileWorking(n int, background func(g int, done func() bool), work func()) 
 	defer close(stop)
 	work()
 }
-
-// skipUnderRace leaves a long test of one goroutine to the runs without the race detector, which finds nothing in it.
-func skipUnderRace(t *testing.T) {
-	t.Helper()
-	if raced {
-		t.Skip("one goroutine: the race detector finds nothing here")
-	}
-}

@@ -25,7 +25,7 @@ func ratioOf(t *testing.T, w traffic.Workload, places, shards int) float64 {
 // Whatever the traffic is like, the policy comes near to what suits it: at least near the better of
 // FIFO and LRU, and where both are bad, a good part of the way from there to what is possible.
 func TestPromise5HitRatioFollowsTheTraffic(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	const n = 150_000
 	for _, tc := range []struct {
 		name   string
@@ -73,7 +73,7 @@ func TestPromise5HitRatioFollowsTheTraffic(t *testing.T) {
 // A loop that does not fit hits nothing in a FIFO or an LRU. Most of what fits is kept, even if the
 // loop is so long that no ghost lives for a lap.
 func TestPromise5LoopsLargerThanTheCacheHit(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	for _, places := range []int{4, 16, 100, 1000} {
 		for _, times := range []float64{1.25, 2, 5} {
 			t.Run(fmt.Sprintf("places=%d/times=%v", places, times), func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 // scaled is a large number, or less of it for the race detector and -short.
 func scaled(n int) int {
-	if raced {
+	if fastcache.Raced {
 		n /= 20
 	}
 	if testing.Short() {

@@ -226,7 +226,7 @@ func linAmount(t *testing.T, n, configs int) (int, time.Time) {
 		if n, err = strconv.Atoi(v); err != nil {
 			t.Fatalf("LIN_HISTORIES is %q; want a number", v)
 		}
-	} else if raced {
+	} else if fastcache.Raced {
 		n = max(n/5, 1)
 	}
 	return n, time.Time{}
@@ -320,7 +320,7 @@ func TestPromise5HistoriesWithEvictionAreLinearizable(t *testing.T) {
 	suite.run(t)
 }
 
-// The same while the bound moves. It holds in the end, whoever came in between.
+// The same while callers move the bound. Once the last of them has returned, its bound holds.
 func TestPromise5HistoriesWithEvictionAndMovingBoundsAreLinearizable(t *testing.T) {
 	suite := linSuite{rules: linEvicting, partials: 2, calls: 14, runs: 300,
 		kinds:  append([]linKind{linResize, linResize, linResize, linTakeNewest}, linMix...),

@@ -112,7 +112,7 @@ func randomOps(seed uint64) []model.Op {
 // The same operations get the same answers whatever the number of shards, the hash, the bytes of
 // the keys and the way to find the sessions of a partial key.
 func TestAnswersDoNotDependOnTheLayout(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	const rounds = 3
 	for _, bounds := range boundsTried {
 		t.Run(bounds.name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestLateTimersChangeNoAnswer(t *testing.T) {
 	for _, bounds := range boundsTried {
 		t.Run(bounds.name, func(t *testing.T) {
 			for i, l := range layoutsFor(bounds.config) {
-				if raced && i%4 != 1 {
+				if fastcache.Raced && i%4 != 1 {
 					continue // it is slow on one processor
 				}
 				seed := rand.Uint64()
@@ -182,7 +182,7 @@ func TestLateTimersChangeNoAnswer(t *testing.T) {
 
 // The printed test must compile, or it cannot be used when it matters.
 func TestFoundRunIsATest(t *testing.T) {
-	if testing.Short() || raced {
+	if testing.Short() || fastcache.Raced {
 		t.Skip("needs go vet, which takes seconds")
 	}
 	ops := randomOps(1)

@@ -31,7 +31,7 @@ func kept(c *fastcache.Cache[int], partial string, n int) (count int) {
 var bounds = []int{1, 2, 7, 8, 64, 1000}
 
 func TestProbationNeverEvictsProvenSessionsBelowHalf(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	everyLayout(t, func(t *testing.T, l layout) {
 		for _, bound := range bounds {
 			if bound > 64 && l.mask == fastcache.HashConstant {
@@ -79,6 +79,7 @@ func TestProbationIsFirstInFirstOut(t *testing.T) {
 }
 
 func TestProbationersAreNotStarvedByHalf(t *testing.T) {
+	fastcache.SkipUnderRace(t)
 	everyLayout(t, func(t *testing.T, l layout) {
 		for _, bound := range bounds {
 			if bound > 64 && l.mask == fastcache.HashConstant {

@@ -1,6 +1,6 @@
 //go:build !race
 
-package fastcache_test
+package fastcache
 
-// raced says that the race detector is on: stress loops run fewer rounds.
-const raced = false
+// Raced says that the race detector is on: stress loops run fewer rounds.
+const Raced = false

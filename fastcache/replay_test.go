@@ -56,7 +56,7 @@ func evictions(t *testing.T, cfg fastcache.Config[int]) (evicted []int) {
 // What one goroutine does to a cache under XXHash evicts the same sessions in every process, so that a finding can be
 // repeated and two measurements compared.
 func TestTwoProcessesEvictAlike(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	run := func() (line string) {
 		for _, bound := range []int{1000, 20_000} { // one shard, and several
 			evicted := evictions(t, fastcache.Config[int]{MaxSessions: bound})
@@ -86,7 +86,7 @@ func TestTwoProcessesEvictAlike(t *testing.T) {
 
 // That another hash evicts others shows that the comparison above can tell.
 func TestSecretHashesEvictEachInTheirWay(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	cfg := fastcache.Config[int]{MaxSessions: 20_000, Hash: fastcache.SecretHash}
 	one := evictions(t, cfg)
 	other := evictions(t, cfg)

@@ -134,6 +134,7 @@ func TestWorthGrowsWithLife(t *testing.T) {
 
 // What was removed is noted, and as few others with it as the docs say, also where digests differ in few bits.
 func TestRemovedKeysAreNoted(t *testing.T) {
+	SkipUnderRace(t)
 	for _, tt := range []struct{ removed, tries, most int }{
 		{10_000, 1_000_000, 3},
 		{100_000, 100_000, 150}, // 1 in 1000

@@ -47,7 +47,7 @@ var rotations = []struct {
 // The eviction policy never resumes fewer than a FIFO or an LRU under ticket rotation, and clearly
 // more where the used handles are demoted.
 func TestTicketRotationResumesAtLeastAsFIFODoes(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	for _, r := range rotations {
 		fifo, lru := r.FIFO(), r.LRU()
 		for _, shards := range []int{1, 4} {
@@ -75,7 +75,7 @@ func TestTicketRotationResumesAtLeastAsFIFODoes(t *testing.T) {
 
 // What the cache has learnt from other traffic does no harm once sessions rotate.
 func TestTicketRotationAfterPagesIsAFIFOAgain(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	r := traffic.Rotation{Clients: 6000, Places: 1000, Visits: 60_000, Skew: 0.9}
 	fifo := r.FIFO()
 	for name, pages := range map[string]traffic.Workload{

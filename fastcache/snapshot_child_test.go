@@ -18,7 +18,7 @@ import (
 
 // A process that is killed while it writes a snapshot, in the way that docs/snapshots.md shows, leaves the old one whole.
 func TestAProcessThatIsKilledLeavesTheOldSnapshot(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	for _, stop := range []string{"first", "middle", "last"} {
 		name := filepath.Join(t.TempDir(), "sessions")
 		cmd := exec.Command(os.Args[0], "-test.run=^TestSnapshotChild$")

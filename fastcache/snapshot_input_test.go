@@ -336,7 +336,7 @@ func TestASnapshotThatChangesWhileItIsReadIsNoticed(t *testing.T) {
 
 // Errors of the reader and the writer come back as they are.
 func TestErrorsOfReadersAndWritersComeBack(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	snapshot, source := smallSnapshot(t)
 	c, check := untouched(t)
 	broken := errors.New("the disk is broken")

@@ -103,7 +103,7 @@ func filled(t testing.TB, c *fastcache.Cache[int]) {
 // A snapshot holds every session with its deadline, and those of a partial key in their order, whatever layout and hash write
 // it and read it.
 func TestASnapshotIsReadAsItWasWritten(t *testing.T) {
-	skipUnderRace(t)
+	fastcache.SkipUnderRace(t)
 	for _, from := range layouts() {
 		everyBubble(t, func(t *testing.T, to layout) {
 			c := open(t, from, fastcache.Config[int]{})
@@ -345,6 +345,7 @@ func TestASnapshotStaysWithinTheQuota(t *testing.T) {
 
 // A cache without the index writes and reads snapshots, in no order.
 func TestSnapshotsWithoutTheIndex(t *testing.T) {
+	fastcache.SkipUnderRace(t)
 	for _, noIndex := range [][2]bool{{true, true}, {true, false}, {false, true}} {
 		everyBubble(t, func(t *testing.T, l layout) {
 			c := open(t, l, fastcache.Config[int]{NoIndex: noIndex[0]})

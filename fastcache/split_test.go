@@ -60,6 +60,7 @@ func TestPromise7AllYieldsEachSessionOnceWhileShardsSplit(t *testing.T) {
 // A cache without a bound on the count does no more at once when it is large: no shard has more slots than when it was
 // small. Promise 2 holds all along.
 func TestGrowthSplitsWhatItWouldCopy(t *testing.T) {
+	SkipUnderRace(t)
 	for _, hash := range []Hash{XXHash, SecretHash} {
 		c, err := New(Config[int]{Hash: hash, MaxWeight: 1 << 40, Weigh: func(Key, int) int64 { return 1 }})
 		if err != nil {

@@ -111,7 +111,7 @@ func (c *Cache[V]) sweepNext(sw *sweep[V]) (room, bool) {
 	return c.removeNode(n, Revoked), true
 }
 
-// everyLookup is the bit of Cache.revoking that stands for no sweep.
+// everyLookup is a bit of Cache.revoking that is set in a clocked cache, so that every Lookup of it goes the slow way. It counts no sweep.
 const everyLookup = math.MinInt32
 
 // sweeping reports whether a sweep is under way.

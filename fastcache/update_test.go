@@ -12,7 +12,7 @@ import (
 
 // rounds is how often a stress loop runs: fewer times under the race detector.
 func rounds(n int) int {
-	if raced {
+	if fastcache.Raced {
 		return n / 5
 	}
 	return n
