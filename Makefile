@@ -43,6 +43,17 @@ done; \
 echo "-- $(1): $$((SECONDS - start)) s"
 endef
 
+# beside is each for tests: those of the modules $(3), which wait for servers most of the time, run beside those of the main
+# one. What they print comes when they have ended.
+define beside
+@set -uo pipefail; start=$$SECONDS; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+run() { printf '\n== %s (module %s)\n' '$(1)' "$$module"; ( cd "$$module" && export GOWORK=off && $(2) ); }; \
+( for module in $(3); do run || exit 1; done ) >"$$log" 2>&1 & others=$$!; \
+module=.; failed=0; run || failed=1; \
+wait "$$others" || failed=1; cat "$$log"; \
+echo "-- $(1): $$((SECONDS - start)) s"; exit "$$failed"
+endef
+
 define gofmt
 files=$$(gofmt -l .) && [ -z "$$files" ] || { printf 'gofmt -w would change:\n%s\n' "$$files"; exit 1; }
 endef
@@ -119,7 +130,7 @@ ONCE := redisstore
 
 .PHONY: unit
 unit: ## all tests, examples, fuzz corpora and policies
-	$(call each,unit,$(unit),$(filter-out $(ONCE),$(MODULES)) $(HARNESS))
+	$(call beside,unit,$(unit),$(filter-out . $(ONCE),$(MODULES)) $(HARNESS))
 
 # Pointers of four bytes change where everything lies. A kernel may refuse 32-bit programs.
 NARROW := ./internal/buckets ./index ./timerwheel ./fastcache ./session
@@ -144,7 +155,7 @@ walk: ## random runs, with the invariants walked all along
 # Uncached: each run draws new schedules and new random operations.
 .PHONY: race
 race: ## the concurrent packages under the race detector
-	$(call each,race,$(race))
+	$(call beside,race,$(race),$(filter-out .,$(MODULES)))
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME=10m (FUZZ=regexp, PARALLEL=workers)
