@@ -1,16 +1,16 @@
 # Every stage runs in each of these directories; nested modules are added here. Each is tested as its
-# go.mod has it, whatever workspace there is.
-MODULES := . interop redisstore
+# go.mod has it, whatever go.work says: that one is for typing commands at the root.
+MODULES := . cmd/sessioncache interop redisstore
 
-# What users import; the others are tests.
-PRODUCT := . redisstore
+# What users import or run; the others are tests.
+PRODUCT := . cmd/sessioncache redisstore
 
 # The harness of the comparisons, whose many peers would make every stage slow: its code is checked
 # and its tests run, without the race detector and for this platform only.
 HARNESS := benchmarks
 
 # What the race detector has something to find in. Nested modules run in full.
-RACE := ./fastcache/... ./index/... ./internal/buckets/... ./timerwheel/... ./session/... ./tlscache/... ./cmd/... ./internal/otpport/...
+RACE := ./fastcache/... ./index/... ./internal/buckets/... ./timerwheel/... ./session/... ./tlscache/... ./internal/otpport/...
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GREMLINS    := github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
@@ -61,7 +61,7 @@ endef
 # The errors of sockets are a file per system in cmd/sessioncache. The one of darwin is built for arm64.
 define cross
 for system in plan9 windows; do \
-	GOOS=$$system go build -o /dev/null ./cmd/sessioncache || exit 1; \
+	GOOS=$$system go build -o /dev/null . || exit 1; \
 done
 endef
 
@@ -123,7 +123,7 @@ vet: ## go vet, also for 32 bits, and builds for arm64 and other systems
 	$(call each,vet,go vet ./...,$(MODULES) $(HARNESS))
 	$(call each,vet 386,GOARCH=386 go vet ./...,$(PRODUCT))
 	$(call each,build darwin/arm64,GOOS=darwin GOARCH=arm64 go build -o /dev/null ./...,$(PRODUCT))
-	$(call each,cross,$(cross),.)
+	$(call each,cross,$(cross),cmd/sessioncache)
 
 # What waits for servers most of the time is run once, with the race detector.
 ONCE := redisstore
@@ -168,12 +168,12 @@ bench: ## the headline benchmarks (BENCH=regexp, COUNT=6)
 .PHONY: bench-compare
 bench-compare: ## side by side with other caches, about an hour: docs/benchmarks/compare.md (ARGS=-quick: minutes)
 	scripts/tools.sh bench
-	cd $(HARNESS) && go run ./cmd/compare $(ARGS)
+	cd $(HARNESS) && GOWORK=off go run ./cmd/compare $(ARGS)
 
 .PHONY: bench-guard
 bench-guard: ## instructions and cache misses against docs/benchmarks/guard.txt (ARGS=-record: write that)
 	scripts/tools.sh bench
-	cd $(HARNESS) && go run ./cmd/guard $(ARGS)
+	cd $(HARNESS) && GOWORK=off go run ./cmd/guard $(ARGS)
 
 # Faults that a promise forbids, put in one at a time: each must turn a test red.
 .PHONY: mutants
@@ -196,7 +196,7 @@ soak: ## mixed load for SOAK=30m, LIN_HISTORIES=20000 histories per configuratio
 	SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./fastcache
 	LIN_HISTORIES=$(LIN_HISTORIES) go test -count=1 -timeout 0 -v -run 'Histories(Are|With)' ./fastcache
 	TLS_FULL=1 go test -count=1 -timeout 0 ./tlscache
-	cd interop && TLS_FULL=1 go test -count=1 -timeout 0 -run Burst .
+	cd interop && GOWORK=off TLS_FULL=1 go test -count=1 -timeout 0 -run Burst .
 
 .PHONY: demo
 demo: ## a server and clients that resume, live (ARGS=flags)

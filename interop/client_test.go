@@ -191,7 +191,9 @@ func TestClientIsTransportCredentialsOfGRPC(t *testing.T) {
 func TestProbeReadsOpenSSL(t *testing.T) {
 	parts.Need(t, "openssl")
 	tool := filepath.Join(t.TempDir(), "sessioncache")
-	if out, err := exec.Command("go", "build", "-o", tool, "github.com/sessioncache/sessioncache/cmd/sessioncache").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", tool, ".")
+	build.Dir = "../cmd/sessioncache" // a module of its own
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	type version struct {

@@ -33,7 +33,7 @@ func build(t *testing.T) string {
 	t.Helper()
 	parts.Need(t, "otp")
 	program := filepath.Join(t.TempDir(), "sessioncache")
-	run(t, nil, "../..", "go", "build", "-o", program, "./cmd/sessioncache")
+	run(t, nil, "../../cmd/sessioncache", "go", "build", "-o", program, ".") // a module of its own
 	return program
 }
 

@@ -15,6 +15,9 @@ import (
 
 const modulePath = "github.com/sessioncache/sessioncache"
 
+// tool is a module of its own for the sake of its libraries. Its packages keep the rules of this module all the same.
+const tool = "cmd/sessioncache"
+
 // A source is the Go code of a module: every file, whatever its build constraints.
 type source struct {
 	fset  *token.FileSet // names files by their path in the module
@@ -58,11 +61,11 @@ func load(fsys fs.FS) (source, error) {
 	return src, err
 }
 
-// notOurs tells the directories that the go command would not count to the module.
+// notOurs tells the directories that the go command would not count to the module, or to the tool's.
 func notOurs(fsys fs.FS, dir string) bool {
 	base := path.Base(dir)
 	_, err := fs.Stat(fsys, path.Join(dir, "go.mod"))
-	return err == nil || base == "testdata" || base == "vendor" || base[0] == '.' || base[0] == '_'
+	return err == nil && dir != tool || base == "testdata" || base == "vendor" || base[0] == '.' || base[0] == '_'
 }
 
 // at returns "file:line" of a node.
