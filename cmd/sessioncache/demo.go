@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -10,6 +9,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/sessioncache/sessioncache/internal/faults"
 )
@@ -47,16 +48,42 @@ func (cfg demoConfig) validate() error {
 	return wrong.Err("")
 }
 
-// runDemo is the command: it parses args, runs the demo and reports.
-func runDemo(args []string, stdout, stderr io.Writer) int {
-	cfg, err := parseDemo(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
+// demoCommand parses the flags, runs the demo and reports.
+func demoCommand() *cobra.Command {
+	var cfg demoConfig
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "run TLS servers and clients on loopback and show how many handshakes resume",
+		Long:  demoHelp,
+		Example: `  sessioncache demo                            twenty seconds, to be looked at
+  sessioncache demo -clients 100 -duration 1m  more of it
+  sessioncache demo -duration 5s -json         the figures, for a script`,
+		Args:              onlyFlags,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cfg.validate(); err != nil {
+				return err
+			}
+			return statusOf(runDemo(cfg, cmd.OutOrStdout(), cmd.ErrOrStderr()))
+		},
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "sessioncache demo: %v\n", err)
-		return exitUsage
-	}
+	declare(cmd, cfg.flags)
+	return cmd
+}
+
+// flags declares the flags of demo.
+func (cfg *demoConfig) flags(fs *flag.FlagSet) {
+	intVar(fs, &cfg.hosts, "hosts", 300, fmt.Sprintf("from 1 to %d", maxHosts),
+		fmt.Sprintf("`number` of host names, some popular and many rare: 1 to %d", maxHosts))
+	intVar(fs, &cfg.clients, "clients", 16, fmt.Sprintf("from 1 to %d", maxClients),
+		fmt.Sprintf("`number` of concurrent clients, every fourth of TLS 1.2: 1 to %d", maxClients))
+	durationVar(fs, &cfg.duration, "duration", 20*time.Second, fmt.Sprintf("from %v to %v", minDuration, maxDuration),
+		"`duration` of the run, as in 20s or 1m: 1s to 1h")
+	boolVar(fs, &cfg.json, "json", "print the result as one JSON object; progress goes to stderr")
+}
+
+// runDemo runs the demo until it is over or Ctrl-C ends it, and reports.
+func runDemo(cfg demoConfig, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
@@ -92,42 +119,10 @@ func finish(rep *report, asJSON bool, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// parseDemo returns what args say, or flag.ErrHelp after it printed the help to stdout.
-func parseDemo(args []string, stdout io.Writer) (demoConfig, error) {
-	var cfg demoConfig
-	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // the caller prints errors, on one line
-	intVar(fs, &cfg.hosts, "hosts", 300, fmt.Sprintf("from 1 to %d", maxHosts),
-		fmt.Sprintf("`number` of host names, some popular and many rare: 1 to %d", maxHosts))
-	intVar(fs, &cfg.clients, "clients", 16, fmt.Sprintf("from 1 to %d", maxClients),
-		fmt.Sprintf("`number` of concurrent clients, every fourth of TLS 1.2: 1 to %d", maxClients))
-	durationVar(fs, &cfg.duration, "duration", 20*time.Second, fmt.Sprintf("from %v to %v", minDuration, maxDuration),
-		"`duration` of the run, as in 20s or 1m: 1s to 1h")
-	fs.BoolVar(&cfg.json, "json", false, "print the result as one JSON object; progress goes to stderr")
-	err := fs.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, demoHelp)
-		fs.SetOutput(stdout)
-		fs.PrintDefaults()
-		return cfg, err
-	}
-	if err != nil {
-		return cfg, fmt.Errorf("%w; 'sessioncache demo -h' lists the flags", err)
-	}
-	if fs.NArg() > 0 {
-		return cfg, fmt.Errorf("unexpected argument %q; want flags only", fs.Arg(0))
-	}
-	return cfg, cfg.validate()
-}
-
-const demoHelp = `usage: sessioncache demo [flags]
-
-demo runs a TLS server and a fleet of clients on loopback. The server keeps its
+const demoHelp = `demo runs a TLS server and a fleet of clients on loopback. The server keeps its
 sessions in one store, the clients keep theirs in another, and the report shows
 how many handshakes resume and what that saves. Sessions expire during the run,
-and half-way those of the most popular hosts are revoked.
-
-`
+and half-way those of the most popular hosts are revoked.`
 
 // demo runs the fleet against the server until cfg.duration has passed or ctx ends.
 func demo(ctx context.Context, cfg demoConfig, progressTo io.Writer) (*report, error) {

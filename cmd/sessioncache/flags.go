@@ -51,3 +51,22 @@ func durationVar(fs *flag.FlagSet, p *time.Duration, name string, value time.Dur
 	*p = value
 	fs.Var(number[time.Duration]{p, "a duration " + limits + ", as in 90s or 1h30m", time.ParseDuration, time.Duration.String}, name, usage)
 }
+
+// A boolValue is a flag that needs no value. The name makes pflag show none.
+type boolValue struct{ value *bool }
+
+func (b boolValue) IsBoolFlag() bool { return true }
+
+func (b boolValue) String() string { return strconv.FormatBool(b.value != nil && *b.value) }
+
+func (b boolValue) Set(s string) error {
+	v, err := strconv.ParseBool(s)
+	if err != nil {
+		return errors.New("want a boolean, true or false")
+	}
+	*b.value = v
+	return nil
+}
+
+// boolVar is flag.FlagSet's BoolVar, off by default, whose error says what is wanted.
+func boolVar(fs *flag.FlagSet, p *bool, name, usage string) { fs.Var(boolValue{p}, name, usage) }

@@ -7,9 +7,14 @@ replace (
 	github.com/sessioncache/sessioncache/redisstore => ../../redisstore
 )
 
-require github.com/sessioncache/sessioncache v0.0.0
+require (
+	github.com/sessioncache/sessioncache v0.0.0
+	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.9
+)
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/puzpuzpuz/xsync/v3 v3.5.1 // indirect
 )

@@ -29,7 +29,7 @@ func TestOTPPortServesItsStandardStreams(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := otpPort(tt.args, strings.NewReader(tt.stdin), &stdout, &stderr); code != tt.wantCode {
+			if code := runWith(append([]string{"otp-port"}, tt.args...), strings.NewReader(tt.stdin), &stdout, &stderr); code != tt.wantCode {
 				t.Errorf("exit status %d; want %d", code, tt.wantCode)
 			}
 			checkOutput(t, "stdout", stdout.String(), tt.wantStdout)

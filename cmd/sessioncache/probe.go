@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 const (
@@ -86,20 +88,53 @@ func (p *prober) show(format string, args ...any) {
 	}
 }
 
-// runProbe is the command.
-func runProbe(args []string, stdout, stderr io.Writer) int {
-	cfg, err := parseProbe(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
+// probeCommand probes one server.
+func probeCommand() *cobra.Command {
+	var cfg probeConfig
+	cmd := &cobra.Command{
+		Use:   "probe host[:port]",
+		Short: "connect to a TLS server and tell whether and how it resumes sessions",
+		Long:  probeHelp,
+		Example: `  sessioncache probe example.com
+  sessioncache probe -n 20 -json https://example.com:8443
+  sessioncache probe -addr 192.0.2.7:443 example.com   one server behind a name`,
+		Annotations:       map[string]string{epilogue: exitTable()},
+		Args:              oneServer,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := cfg.complete(args[0])
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+			stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return statusOf(probe(&prober{ctx: ctx, cfg: cfg, progress: newProgress(stderr)}, stdout, stderr))
+		},
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "sessioncache probe: %v\n", err)
-		return exitUsage
+	declare(cmd, cfg.flags)
+	return cmd
+}
+
+// flags declares the flags of probe.
+func (cfg *probeConfig) flags(fs *flag.FlagSet) {
+	fs.StringVar(&cfg.sni, "sni", "", "server `name` to ask for and to verify; the host of the argument if not given")
+	fs.StringVar(&cfg.sni, "servername", "", "the same `name` as -sni, by the word of openssl s_client")
+	fs.StringVar(&cfg.addr, "addr", "", "`host:port` to connect to, in place of the argument")
+	fs.Func("timeout", fmt.Sprintf("`time` that a connection with its handshake may take, as in 500ms or 5s: %v to %v (default %v)", minTimeout, maxTimeout, defaultTimeout), cfg.setTimeout)
+	intVar(fs, &cfg.dials, "n", defaultProbeDials, fmt.Sprintf("from 1 to %d", maxProbeDials),
+		fmt.Sprintf("`number` of full and of resumed handshakes per version: 1 to %d", maxProbeDials))
+	boolVar(fs, &cfg.json, "json", "print the result as one JSON object")
+	boolVar(fs, &cfg.insecure, "insecure", "do not verify the server's certificate")
+}
+
+// oneServer wants the server to probe and nothing else.
+func oneServer(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%d servers given; want one, as host, host:port, [IPv6]:port or an https:// URL; 'sessioncache probe -h' says more", len(args))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	return probe(&prober{ctx: ctx, cfg: cfg, progress: newProgress(stderr)}, stdout, stderr)
+	return nil
 }
 
 // probe dials, prints, and returns the exit code.
@@ -121,42 +156,6 @@ func probe(p *prober, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	return rep.exitCode()
-}
-
-// parseProbe returns what args say, or flag.ErrHelp after it printed the help to stdout.
-func parseProbe(args []string, stdout io.Writer) (probeConfig, error) {
-	var cfg probeConfig
-	fs := flag.NewFlagSet("probe", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // the caller prints errors, on one line
-	fs.StringVar(&cfg.sni, "sni", "", "server `name` to ask for and to verify; the host of the argument if not given")
-	fs.StringVar(&cfg.addr, "addr", "", "`host:port` to connect to, in place of the argument")
-	fs.Func("timeout", fmt.Sprintf("`time` that a connection with its handshake may take, as in 500ms or 5s: %v to %v (default %v)", minTimeout, maxTimeout, defaultTimeout), cfg.setTimeout)
-	fs.IntVar(&cfg.dials, "n", defaultProbeDials, fmt.Sprintf("`number` of full and of resumed handshakes per version: 1 to %d", maxProbeDials))
-	fs.BoolVar(&cfg.json, "json", false, "print the result as one JSON object")
-	fs.BoolVar(&cfg.insecure, "insecure", false, "do not verify the server's certificate")
-	var targets []string
-	for rest := args; ; { // flags may come after the argument, too
-		err := fs.Parse(rest)
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(stdout, probeHelp)
-			fs.SetOutput(stdout)
-			fs.PrintDefaults()
-			writeExits(stdout)
-			return cfg, err
-		}
-		if err != nil {
-			return cfg, fmt.Errorf("%w; 'sessioncache probe -h' lists the flags", err)
-		}
-		if fs.NArg() == 0 {
-			break
-		}
-		targets = append(targets, fs.Arg(0))
-		rest = fs.Args()[1:]
-	}
-	if len(targets) != 1 {
-		return cfg, fmt.Errorf("%d servers given; want one, as host, host:port, [IPv6]:port or an https:// URL; 'sessioncache probe -h' says more", len(targets))
-	}
-	return cfg.complete(targets[0])
 }
 
 // setTimeout takes the value of -timeout.
@@ -204,24 +203,22 @@ func (cfg probeConfig) complete(target string) (probeConfig, error) {
 	return cfg, nil
 }
 
-const probeHelp = `usage: sessioncache probe [flags] host[:port]
-
-probe connects to a TLS server several times, with TLS 1.3 and with TLS 1.2, and
+const probeHelp = `probe connects to a TLS server several times, with TLS 1.3 and with TLS 1.2, and
 says whether and how the server lets clients resume sessions, what that saves,
 and if it does not, why. It sends handshakes only, no request, and shows no
 client certificate. The server is given as host, host:port, [IPv6]:port or an
 https:// URL; the port is 443 if none is given. Ctrl-C ends it with a report of
-what is known so far.
+what is known so far.`
 
-`
-
-// writeExits writes the table of exit codes.
-func writeExits(w io.Writer) {
-	fmt.Fprint(w, "\nThe exit status is\n")
+// exitTable says what the exit codes mean.
+func exitTable() string {
+	var b strings.Builder
+	b.WriteString("exit status:\n")
 	for _, e := range probeExits {
 		text := wrap(fmt.Sprintf("%d  %s", e.code, e.meaning), maxColumns-2, "   ")
-		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(text, "\n", "\n  "))
+		fmt.Fprintf(&b, "  %s\n", strings.ReplaceAll(text, "\n", "\n  "))
 	}
+	return b.String()
 }
 
 // addresses returns what to connect to, the first of them most.

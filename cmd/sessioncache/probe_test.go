@@ -227,7 +227,7 @@ func TestProbeCommandLineErrors(t *testing.T) {
 		{[]string{"a:1", "-n", "101"}, "-n is 101; want 1 to 100"},
 		{[]string{"-addr", "a", "a:1"}, "-addr: address a: missing port"},
 		{[]string{":443"}, "has no host"},
-		{[]string{"-x"}, "flag provided but not defined: -x"},
+		{[]string{"-x"}, "no flag -x"},
 	} {
 		var out, errs bytes.Buffer
 		if code := run(append([]string{"probe"}, tt.args...), &out, &errs); code != exitUsage || !strings.Contains(errs.String(), tt.want) || out.Len() > 0 {

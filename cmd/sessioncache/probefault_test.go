@@ -10,10 +10,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // outcome runs probe against an address and returns its report as text, what it wrote to
@@ -309,11 +312,17 @@ func TestProbeTimeoutNamesItsUnitAndRange(t *testing.T) {
 		"100ms": "",
 		"10m":   "",
 	} {
-		cfg, err := parseProbe([]string{"-timeout", value, "example.com"}, io.Discard)
+		var cfg probeConfig
+		cmd := &cobra.Command{Use: "probe"}
+		declare(cmd, cfg.flags)
+		err := cmd.ParseFlags([]string{"--timeout", value})
+		if err != nil {
+			err = flagError(cmd, err)
+		}
 		if want == "" && (err != nil || cfg.timeout.String() != (map[string]string{"100ms": "100ms", "10m": "10m0s"})[value]) {
 			t.Errorf("-timeout %s: %v, error %v; want it", value, cfg.timeout, err)
 		}
-		if want != "" && (err == nil || !strings.Contains(err.Error(), "-timeout: "+want)) {
+		if want != "" && (err == nil || !strings.Contains(err.Error(), "-timeout is "+strconv.Quote(value)+": "+want)) {
 			t.Errorf("-timeout %s: error %v; want %q", value, err, want)
 		}
 	}

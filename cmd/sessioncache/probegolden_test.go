@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-var update = flag.Bool("update", false, "write testdata/probe.txt anew; only for a change that is meant")
+var update = flag.Bool("update", false, "write testdata/probe.txt and testdata/help anew; only for a change that is meant")
 
 // handshakes returns dials that took so many microseconds.
 func handshakes(micros ...int) (dials []*probeDial) {
@@ -114,7 +114,7 @@ func TestProbeSaysWhatItSaidBeforeWithinTheWidthOfATerminal(t *testing.T) {
 		}
 	}
 	got.WriteString("== exits\n")
-	writeExits(&got)
+	got.WriteString(exitTable())
 	for line := range strings.Lines(got.String()) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > maxColumns {
 			t.Errorf("line of %d columns %q; want at most %d", n, line, maxColumns)

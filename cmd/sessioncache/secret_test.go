@@ -102,8 +102,12 @@ func TestSecretTellsWhatIsWrong(t *testing.T) {
 }
 
 func TestSecretHelps(t *testing.T) {
-	for _, args := range [][]string{{"-h"}, {"rotate", "-h"}, {"new", "--help"}} {
-		if code, stdout, stderr := secret(args...); code != exitOK || !strings.HasPrefix(stdout, "usage: sessioncache secret new DIR") || stderr != "" {
+	for want, args := range map[string][]string{
+		"usage: sessioncache secret <command>\n":          {"-h"},
+		"usage: sessioncache secret rotate [flags] DIR\n": {"rotate", "-h"},
+		"usage: sessioncache secret new DIR\n":            {"new", "--help"},
+	} {
+		if code, stdout, stderr := secret(args...); code != exitOK || !strings.HasPrefix(stdout, want) || stderr != "" {
 			t.Errorf("%v: exit status %d, stdout %q, stderr %q", args, code, stdout, stderr)
 		}
 	}

@@ -15,6 +15,14 @@ const (
 	xsync  = "github.com/puzpuzpuz/xsync/v3"
 )
 
+// toolLibraries are for the tool alone, which is a module of its own for their sake.
+var toolLibraries = []string{
+	"github.com/spf13/cobra",
+	"github.com/spf13/pflag",
+	"github.com/mattn/go-isatty",
+	"golang.org/x/term",
+}
+
 // testLibraries may be imported by every _test.go file.
 var testLibraries = []string{
 	"github.com/anishathalye/porcupine",
@@ -55,7 +63,7 @@ var rooms = []room{
 	{pattern: "tlscache/internal/...", floor: 5}, // the others know the clock and nothing else of each other
 	{pattern: "tlscache", floor: 7, libraries: []string{xsync}},
 	{pattern: "inspect", floor: 4},
-	{pattern: "cmd/...", floor: 8}, // the demo runs on tlscache
+	{pattern: "cmd/...", floor: 8, libraries: toolLibraries}, // the demo runs on tlscache
 
 	{pattern: ".", floor: top, libraries: []string{xxhash}}, // to prove that its flood is one
 	{pattern: "fuzz", floor: top},
