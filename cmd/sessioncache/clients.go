@@ -21,9 +21,9 @@ const (
 	// tls12Every makes every fourth client one that speaks TLS 1.2 at most.
 	tls12Every = 4
 
-	// pace is how many handshakes a second the fleet begins at most, however large it is: a
-	// third of two cores, so that latencies show the handshake and not the queue for a core.
-	pace = 1000
+	// pace is how many handshakes a second a fleet begins at most, however large it is: both together
+	// a third of two cores, so that latencies show the handshake and not the queue for a core.
+	pace = 500
 
 	// The popularity of host k is proportional to (zipfShift+k)^-zipfSkew: of 300 hosts the
 	// first ten get three quarters of the visits. By a model of the run, a machine that
@@ -36,7 +36,7 @@ const (
 type fleet struct {
 	clients  []*client
 	hosts    []*host
-	sessions *tlscache.Client
+	sessions *tlscache.Client // nil: stock crypto/tls
 	addr     string
 	tls13    *tls.Config   // of most clients, without a server name
 	tls12    *tls.Config   // of every fourth
@@ -81,6 +81,21 @@ func newFleet(clients int, hosts []*host, addr string, roots *x509.CertPool) (*f
 		f.clients = append(f.clients, newClient(f, i))
 	}
 	return f, nil
+}
+
+// newStockFleet is the same fleet with the cache of crypto/tls, as large as there are hosts, so that its size makes no
+// difference.
+func newStockFleet(clients int, hosts []*host, addr string, roots *x509.CertPool) *fleet {
+	f := &fleet{hosts: hosts, addr: addr, think: time.Second * time.Duration(clients) / pace}
+	of := func(newest uint16) *tls.Config {
+		return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, MaxVersion: newest,
+			ClientSessionCache: tls.NewLRUClientSessionCache(len(hosts))}
+	}
+	f.tls13, f.tls12 = of(tls.VersionTLS13), of(tls.VersionTLS12)
+	for i := range clients {
+		f.clients = append(f.clients, newClient(f, i))
+	}
+	return f
 }
 
 // newClient returns the client of an index. It visits the same hosts in every run.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -122,9 +123,11 @@ func finish(rep *report, asJSON bool, stdout, stderr io.Writer) int {
 const demoHelp = `demo runs a TLS server and a fleet of clients on loopback. The server keeps its
 sessions in one store, the clients keep theirs in another, and the report shows
 how many handshakes resume and what that saves. Sessions expire during the run,
-and half-way those of the most popular hosts are revoked.`
+and half-way those of the most popular hosts are revoked. The same load runs on
+stock crypto/tls beside it: its own tickets, and an LRU cache with room for all
+hosts in the clients.`
 
-// demo runs the fleet against the server until cfg.duration has passed or ctx ends.
+// demo runs two fleets, one over the cache and one on stock crypto/tls, until cfg.duration has passed or ctx ends.
 func demo(ctx context.Context, cfg demoConfig, progressTo io.Writer) (*report, error) {
 	id, err := newIdentity()
 	if err != nil {
@@ -136,39 +139,49 @@ func demo(ctx context.Context, cfg demoConfig, progressTo io.Writer) (*report, e
 		return nil, err
 	}
 	defer srv.close()
+	stock, err := startStock(id.leaf)
+	if err != nil {
+		return nil, err
+	}
+	defer stock.close()
 	fl, err := newFleet(cfg.clients, hosts, srv.addr(), id.roots)
 	if err != nil {
 		return nil, err
 	}
 	defer fl.sessions.Close()
+	stockFleet := newStockFleet(cfg.clients, hosts, stock.addr(), id.roots)
 
-	p := newProgress(progressTo)
-	p.line("%s", intro(cfg))
 	running, cancel := context.WithTimeout(ctx, cfg.duration)
 	defer cancel()
 	begin := time.Now()
 	done := make(chan struct{})
 	go func() {
-		fl.run(running)
-		close(done)
+		defer close(done)
+		var both sync.WaitGroup
+		both.Go(func() { fl.run(running) })
+		both.Go(func() { stockFleet.run(running) })
+		both.Wait()
 	}()
-	revokedOf := watch(done, begin, cfg.duration, srv, fl, p)
+	s := newStory(progressTo, intro(cfg), cfg.duration, begin, func() moment {
+		return moment{time.Now(), fl.count(), stockFleet.count(), srv.sessions.Stats()}
+	})
+	revokedOf := watch(done, s, srv, fl)
 	elapsed := time.Since(begin)
 	srv.stop()
+	stock.stop()
 
 	rep := newReport(cfg, elapsed, srv, fl)
+	rep.addStock(stock, stockFleet)
 	rep.RevokedHosts = revokedOf
 	rep.Interrupted = ctx.Err() != nil
-	rep.BytesPerSession = round(srv.bytesPerSession(), 1)
 	return rep, nil
 }
 
 // intro describes the run, so that the numbers can be read.
 func intro(cfg demoConfig) string {
-	return fmt.Sprintf("%s (%d of TLS 1.2) for %v, %s on loopback.\n"+
-		"Sessions live %v, on every tenth host %v. Revoked half-way: %s.\n",
-		plural(cfg.clients, "client"), cfg.clients/tls12Every, cfg.duration, plural(cfg.hosts, "host"),
-		sessionTTL(cfg.duration), shortTTL(cfg.duration), plural(min(revokedHosts, cfg.hosts), "host"))
+	return fmt.Sprintf("%s (%d of TLS 1.2) for %v, %s on loopback; the same load on stock crypto/tls beside it. Sessions live %v, "+
+		"on every tenth host %v.", plural(cfg.clients, "client"), cfg.clients/tls12Every, cfg.duration, plural(cfg.hosts, "host"),
+		sessionTTL(cfg.duration), shortTTL(cfg.duration))
 }
 
 // plural returns "1 host" or "2 hosts".
@@ -179,36 +192,36 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// watch shows the progress once a second and revokes half-way, until done is closed. It
-// returns how many hosts it revoked.
-func watch(done <-chan struct{}, begin time.Time, d time.Duration, srv *server, fl *fleet, p *progress) int {
-	tick := time.NewTicker(time.Second)
+// watch tells the story and revokes half-way, until done is closed. It returns how many hosts it revoked.
+func watch(done <-chan struct{}, s *story, srv *server, fl *fleet) int {
+	defer s.end()
+	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	halfWay := time.NewTimer(time.Until(begin.Add(d / 2)))
+	halfWay := time.NewTimer(time.Until(s.begin.Add(s.duration / 2)))
 	defer halfWay.Stop()
 	var revoked int
 	var aftermath <-chan time.Time // when to say what became of the revoked sessions
 	for {
 		select {
 		case <-done:
-			p.clear()
 			return revoked
 		case <-halfWay.C:
 			popular := fl.hosts[:min(revokedHosts, len(fl.hosts))]
 			sessions, err := srv.revoke(popular)
 			if err != nil {
-				p.line("%4s  cannot revoke: %v", seconds(begin), err)
+				s.say("Cannot revoke: %v", err)
 				continue
 			}
 			revoked = len(popular)
-			p.line("%4s  revoked %d sessions of %s", seconds(begin), sessions, plural(revoked, "host"))
-			aftermath = time.After(time.Second)
+			s.say("Revoked the %d sessions of %s, at once. Stock tickets end only all together, with their keys.", sessions, plural(revoked, "host"))
+			aftermath = time.After(min(time.Second, s.duration/4))
 		case <-aftermath:
-			c := fl.count()
-			p.line("%4s  clients offered %d revoked sessions: %d full handshakes, %d resumed",
-				seconds(begin), c.revokedFull+c.revokedResumed, c.revokedFull, c.revokedResumed)
+			m := s.now()
+			s.say("Since then clients offered revoked sessions %d times: %d resumed here, %d of %d on stock crypto/tls.",
+				m.ours.revokedFull+m.ours.revokedResumed, m.ours.revokedResumed,
+				m.stock.revokedResumed, m.stock.revokedFull+m.stock.revokedResumed)
 		case <-tick.C:
-			p.show(begin, srv, fl)
+			s.tick()
 		}
 	}
 }

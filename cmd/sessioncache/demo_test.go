@@ -33,10 +33,13 @@ func TestDemoCountsAgreeAndRevocationForcesFullHandshakes(t *testing.T) {
 		t.Errorf("%d expired, %d held of %.0f bytes each; want some, some, and at least 232 bytes",
 			rep.Expired, rep.Sessions, rep.BytesPerSession)
 	}
-	for _, want := range []string{"4 clients (1 of TLS 1.2) for 2s, 30 hosts", "handshakes", "sessions of 10 hosts"} {
+	for _, want := range []string{"4 clients (1 of TLS 1.2) for 2s, 30 hosts", "handshake", "sessions of 10 hosts", "stock"} {
 		if !strings.Contains(progress.String(), want) {
 			t.Errorf("progress lacks %q:\n%s", want, &progress)
 		}
+	}
+	if s := rep.Stock; s.Handshakes == 0 || s.Failed != 0 || s.RevokedResumed == 0 || s.RevokedResumed > s.RevokedOffered {
+		t.Errorf("stock crypto/tls: %+v; want handshakes, no failure, and some resumed from sessions that were to be revoked", s)
 	}
 	if strings.Contains(progress.String(), domain) || strings.Contains(progress.String(), "\r") {
 		t.Errorf("progress names hosts, or rewrites a line that is not on a terminal:\n%s", &progress)
@@ -173,21 +176,50 @@ func TestQuantileIsTheNearestRank(t *testing.T) {
 	}
 }
 
-func TestProgressOnATerminalFitsOneRow(t *testing.T) {
-	hosts := newHosts(1, time.Hour)
-	srv, fl := startTest(t, hosts)
-	fl.full.Store(1e15)
-	var out bytes.Buffer
-	p := &progress{w: &out, terminal: true}
-	p.show(time.Now(), srv, fl)
-	p.show(time.Now(), srv, fl)
-	p.clear()
-	for _, line := range strings.Split(out.String(), "\r") {
-		if len(line) > maxColumns {
-			t.Errorf("line of %d columns %q; want at most %d", len(line), line, maxColumns)
+// A frame and the table at the end fit terminals of 60 and 100 columns, whatever the figures.
+func TestFramesAndTheTableFitTheTerminal(t *testing.T) {
+	large := counts{full: 1e9, resumed: 3e9, revokedFull: 1e6, revokedResumed: 1e6}
+	m := moment{at: time.Now(), ours: large, stock: large}
+	m.held.Sessions, m.held.Expired, m.held.Revoked = 1e6, 1e9, 1e9
+	rep := &report{Handshakes: 4e9, Resumed: 3e9, ResumptionRatio: 0.75, FullP50MS: 10000, ResumedP50MS: 9999, Expired: 1e9,
+		RevokedHosts: 10, Sessions: 1e6, Failures: map[string]int{"handshake: certificate": 1e6}}
+	for _, columns := range []int{60, 100} {
+		cfg := demoConfig{hosts: maxHosts, clients: maxClients, duration: time.Hour}
+		s := newStory(io.Discard, intro(cfg), cfg.duration, time.Now().Add(-time.Minute), func() moment { return m })
+		for range 200 {
+			m.ours.resumed += 10
+			m.at = m.at.Add(beat)
+			s.tick()
+		}
+		lines := append(s.frame(columns), strings.Split(rep.table(columns), "\n")...)
+		for _, line := range lines {
+			if n := len([]rune(line)); n > columns {
+				t.Errorf("%d columns: line of %d: %s", columns, n, line)
+			}
+		}
+		for _, want := range []string{"handshakes per second", "█", "Most handshakes resume now", "The first sessions reached their deadline", "of 3600 s"} {
+			if !strings.Contains(strings.Join(lines, "\n"), want) {
+				t.Errorf("%d columns: no %q in\n%s", columns, want, strings.Join(lines, "\n"))
+			}
 		}
 	}
-	if strings.Contains(out.String(), "\n") || !strings.HasSuffix(out.String(), " \r") {
-		t.Errorf("wrote %q; want one row that is cleared at the end", &out)
+}
+
+// A frame that is narrower or shorter than the last one leaves nothing of it, and the first page comes back.
+func TestScreenClipsAndLeaves(t *testing.T) {
+	var out bytes.Buffer
+	s := screen{w: &out}
+	s.draw([]string{"a long line", "second", "third"}, 6, 2)
+	s.leave()
+	s.leave()
+	const want = "\x1b[?1049h\x1b[?25l\x1b[Ha long\x1b[K\r\nsecond\x1b[K\x1b[J\x1b[?25h\x1b[?1049l"
+	if out.String() != want {
+		t.Errorf("wrote %q; want %q", &out, want)
+	}
+}
+
+func TestSparklineShowsTheLastShares(t *testing.T) {
+	if got := sparkline([]float64{50, 0, 50, 99, 100}, 4); got != "▁▅██" {
+		t.Errorf("got %s; want ▁▅██", got)
 	}
 }

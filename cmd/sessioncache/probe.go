@@ -84,7 +84,8 @@ type prober struct {
 func (p *prober) show(format string, args ...any) {
 	if p.progress != nil && p.progress.terminal {
 		text := []rune("probe: " + fmt.Sprintf(format, args...))
-		p.progress.rewrite(string(text[:min(len(text), maxColumns)]))
+		columns, _ := sizeOf(p.progress.w)
+		p.progress.rewrite(string(text[:min(len(text), maxColumns, columns-1)]))
 	}
 }
 

@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -43,9 +41,56 @@ type report struct {
 	RevokedHosts   int    `json:"revoked_hosts"`
 	RevokedResumed uint64 `json:"revoked_resumed"` // resumed from a revoked session: 0
 
+	Stock stockReport `json:"stock"` // the same load on stock crypto/tls
+
 	Failed   int            `json:"failed"`
 	Failures map[string]int `json:"failures"` // by step and cause
 	Problems []string       `json:"problems"` // why the exit status is not 0
+}
+
+// A stockReport is the result of the fleet on stock crypto/tls.
+type stockReport struct {
+	Handshakes      uint64  `json:"handshakes"`
+	Resumed         uint64  `json:"resumed"`
+	ResumptionRatio float64 `json:"resumption_ratio"`
+	FullP50MS       float64 `json:"full_p50_ms"`
+	ResumedP50MS    float64 `json:"resumed_p50_ms"`
+	RevokedOffered  uint64  `json:"revoked_offered"`
+	RevokedResumed  uint64  `json:"revoked_resumed"` // resumed from a session that was to be revoked
+	Failed          int     `json:"failed"`
+}
+
+// addStock adds the figures of stock crypto/tls after server and fleet have stopped.
+func (r *report) addStock(srv *server, fl *fleet) {
+	c := fl.count()
+	full, resumed := fl.times()
+	r.Stock = stockReport{
+		Handshakes: c.full + c.resumed, Resumed: c.resumed,
+		ResumptionRatio: round(percent(c.resumed, c.full+c.resumed)/100, 4),
+		FullP50MS:       quantile(full, 50), ResumedP50MS: quantile(resumed, 50),
+		RevokedOffered: c.revokedFull + c.revokedResumed, RevokedResumed: c.revokedResumed,
+	}
+	for _, n := range fl.failures() {
+		r.Stock.Failed += n
+	}
+	if r.Stock.Failed > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("%d handshakes or reads of stock crypto/tls failed", r.Stock.Failed))
+	}
+	if full, resumed := srv.full.Load(), srv.resumed.Load(); full != c.full || resumed != c.resumed {
+		r.Problems = append(r.Problems, fmt.Sprintf("counts differ: the stock server completed %d full and %d resumed handshakes, its clients %d and %d",
+			full, resumed, c.full, c.resumed))
+	}
+}
+
+// times returns how long the handshakes of all clients took, sorted. The fleet has stopped.
+func (f *fleet) times() (full, resumed []time.Duration) {
+	for _, c := range f.clients {
+		full = append(full, c.fullTimes...)
+		resumed = append(resumed, c.resumedTimes...)
+	}
+	slices.Sort(full)
+	slices.Sort(resumed)
+	return full, resumed
 }
 
 // newReport gathers the figures of a run after server and fleet have stopped.
@@ -66,13 +111,8 @@ func newReport(cfg demoConfig, elapsed time.Duration, srv *server, fl *fleet) *r
 	for _, n := range r.Failures {
 		r.Failed += n
 	}
-	var full, resumed []time.Duration
-	for _, cl := range fl.clients {
-		full = append(full, cl.fullTimes...)
-		resumed = append(resumed, cl.resumedTimes...)
-	}
-	slices.Sort(full)
-	slices.Sort(resumed)
+	r.BytesPerSession = round(srv.bytesPerSession(), 1)
+	full, resumed := fl.times()
 	r.FullP50MS, r.FullP99MS = quantile(full, 50), quantile(full, 99)
 	r.ResumedP50MS, r.ResumedP99MS = quantile(resumed, 50), quantile(resumed, 99)
 	r.check(srv, fl)
@@ -127,42 +167,4 @@ func (r *report) writeJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(r)
-}
-
-// writeTable writes the report for people.
-func (r *report) writeTable(w io.Writer) error {
-	var b strings.Builder
-	if r.Interrupted {
-		fmt.Fprintf(&b, "interrupted after %.1fs\n", r.DurationS)
-	}
-	row := func(name string, n uint64, p50, p99 float64) {
-		fmt.Fprintf(&b, "%-20s %8d %7.1f %% %9.2f ms %9.2f ms\n", name, n, percent(n, r.Handshakes), p50, p99)
-	}
-	why := func(name string, n uint64) {
-		fmt.Fprintf(&b, "  %-18s %8d %7.1f %%\n", name, n, percent(n, r.Handshakes))
-	}
-	fmt.Fprintf(&b, "\n%-20s %8s %9s %12s %12s\n", "handshakes", "count", "share", "p50", "p99")
-	row("resumed", r.Resumed, r.ResumedP50MS, r.ResumedP99MS)
-	row("full", r.Full, r.FullP50MS, r.FullP99MS)
-	why("no session yet", r.FullNoSession)
-	why("expired or evicted", r.FullGone)
-	why("revoked", r.FullRevoked)
-	fmt.Fprintf(&b, "%-20s %8d\n", "failed", r.Failed)
-	for _, what := range slices.Sorted(maps.Keys(r.Failures)) {
-		fmt.Fprintf(&b, "  %s: %d\n", what, r.Failures[what])
-	}
-
-	fmt.Fprintf(&b, "\n%-20s %8s %9s %12s %12s\n", "sessions", "held", "expired", "revoked", "evicted")
-	fmt.Fprintf(&b, "%-20s %8d %9d %12d %12d\n", "server's store", r.Sessions, r.Expired, r.Revoked, r.Evicted)
-	fmt.Fprintf(&b, "%-20s %8d %9d %12s %12d\n", "clients' cache", r.ClientSessions, r.ClientExpired, "-", r.ClientEvicted)
-
-	fmt.Fprintf(&b, "\nresumption ratio     %.1f %% of %d handshakes in %.1fs\n",
-		100*r.ResumptionRatio, r.Handshakes, r.DurationS)
-	if r.RevokedHosts > 0 {
-		fmt.Fprintf(&b, "after revocation     %d revoked sessions offered, %d resumed\n",
-			r.RevokedResumed+r.FullRevoked, r.RevokedResumed)
-	}
-	fmt.Fprintf(&b, "memory per session   %.0f bytes of the server's heap: state, key, index, tables\n", r.BytesPerSession)
-	_, err := io.WriteString(w, b.String())
-	return err
 }

@@ -21,6 +21,7 @@ var toolLibraries = []string{
 	"github.com/spf13/pflag",
 	"github.com/mattn/go-isatty",
 	"golang.org/x/term",
+	"github.com/creack/pty", // in tests
 }
 
 // testLibraries may be imported by every _test.go file.
