@@ -70,6 +70,10 @@ type probeConfig struct {
 	timeout  time.Duration // of a connection with its handshake; 0: defaultTimeout
 	json     bool
 	insecure bool
+	alpn     []string // protocols to offer; none: no extension
+
+	certFile, keyFile string
+	certificate       *tls.Certificate // of the client; nil: none
 }
 
 // A prober dials one server in one goroutine.
@@ -98,6 +102,7 @@ func probeCommand() *cobra.Command {
 		Long:  probeHelp,
 		Example: `  sessioncache probe example.com
   sessioncache probe -n 20 -json https://example.com:8443
+  sessioncache probe -cert client.pem -key client.key example.com
   sessioncache probe -addr 192.0.2.7:443 example.com   one server behind a name`,
 		Annotations:       map[string]string{epilogue: exitTable()},
 		Args:              oneServer,
@@ -127,6 +132,9 @@ func (cfg *probeConfig) flags(fs *flag.FlagSet) {
 	intVar(fs, &cfg.dials, "n", defaultProbeDials, fmt.Sprintf("from 1 to %d", maxProbeDials),
 		fmt.Sprintf("`number` of full and of resumed handshakes per version: 1 to %d", maxProbeDials))
 	boolVar(fs, &cfg.json, "json", "print the result as one JSON object")
+	fs.Func("alpn", "`protocols` to offer, as in h2,http/1.1; none if not given", cfg.setALPN)
+	fs.StringVar(&cfg.certFile, "cert", "", "`file` with the client certificate to show, and its chain, in PEM")
+	fs.StringVar(&cfg.keyFile, "key", "", "`file` with the key of -cert in PEM; the same file if not given")
 	boolVar(fs, &cfg.insecure, "insecure", "do not verify the server's certificate")
 }
 
@@ -172,6 +180,36 @@ func (cfg *probeConfig) setTimeout(value string) error {
 	return nil
 }
 
+// maxALPN is the longest protocol name that fits its extension (RFC 7301 section 3.1).
+const maxALPN = 255
+
+// setALPN takes the value of -alpn.
+func (cfg *probeConfig) setALPN(value string) error {
+	cfg.alpn = strings.Split(value, ",")
+	for _, name := range cfg.alpn {
+		if name == "" || len(name) > maxALPN {
+			return fmt.Errorf("want protocols of 1 to %d bytes each with commas between, as in h2,http/1.1", maxALPN)
+		}
+	}
+	return nil
+}
+
+// loadCertificate reads what -cert and -key name. Its errors do not repeat what is in the files.
+func (cfg *probeConfig) loadCertificate() error {
+	if cfg.certFile == "" {
+		if cfg.keyFile != "" {
+			return errors.New("-key is given without -cert; want both, or -cert alone where its file has the key")
+		}
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.certFile, cmp.Or(cfg.keyFile, cfg.certFile))
+	if err != nil {
+		return fmt.Errorf("-cert and -key: %w", err)
+	}
+	cfg.certificate = &pair
+	return nil
+}
+
 // complete validates and fills in what follows from the target.
 func (cfg probeConfig) complete(target string) (probeConfig, error) {
 	host, port, err := parseTarget(target)
@@ -201,15 +239,15 @@ func (cfg probeConfig) complete(target string) (probeConfig, error) {
 		return cfg, fmt.Errorf("-sni %q %w; want a host name", cfg.sni, err)
 	}
 	cfg.sni = serverNameOf(cfg.sni)
-	return cfg, nil
+	return cfg, cfg.loadCertificate()
 }
 
 const probeHelp = `probe connects to a TLS server several times, with TLS 1.3 and with TLS 1.2, and
 says whether and how the server lets clients resume sessions, what that saves,
-and if it does not, why. It sends handshakes only, no request, and shows no
-client certificate. The server is given as host, host:port, [IPv6]:port or an
-https:// URL; the port is 443 if none is given. Ctrl-C ends it with a report of
-what is known so far.`
+and if it does not, why. It sends handshakes only, no request, and shows a
+client certificate only if -cert names one. The server is given as host,
+host:port, [IPv6]:port or an https:// URL; the port is 443 if none is given.
+Ctrl-C ends it with a report of what is known so far.`
 
 // exitTable says what the exit codes mean.
 func exitTable() string {

@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -254,4 +258,53 @@ func FuzzProbeStream(f *testing.F) {
 			}
 		}
 	})
+}
+
+// With a certificate of its own, probe sees what a server that requires one does.
+func TestProbeShowsTheCertificateItIsGiven(t *testing.T) {
+	client, err := newIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(client.leaf.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile := filepath.Join(t.TempDir(), "client.pem"), filepath.Join(t.TempDir(), "client.key")
+	for name, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: client.leaf.Certificate[0]},
+		keyFile:  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	protocols := make(chan string, 100)
+	addr, _ := startProbed(t, func(cfg *tls.Config) {
+		cfg.ClientAuth, cfg.NextProtos = tls.RequireAnyClientCert, []string{"h2"}
+		cfg.VerifyConnection = func(state tls.ConnectionState) error {
+			protocols <- state.NegotiatedProtocol
+			return nil
+		}
+	})
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"-cert", certFile, "-key", keyFile, "-alpn", "h2,http/1.1"}, exitOK, "asks for a client certificate and accepts that of -cert"},
+		{nil, exitUnknown, "-cert gives it one"},
+		{[]string{"-key", keyFile}, exitUsage, "-key is given without -cert"},
+		{[]string{"-cert", certFile}, exitUsage, "-cert and -key: "},
+		{[]string{"-alpn", "h2,"}, exitUsage, "-alpn is \"h2,\": want protocols of 1 to 255 bytes"},
+	} {
+		var out, errs bytes.Buffer
+		args := append([]string{"probe", "-insecure", "-n", "1", "-addr", addr, probeName}, tt.args...)
+		if code := run(args, &out, &errs); code != tt.code || !strings.Contains(flat(out.String())+errs.String(), tt.want) {
+			t.Errorf("probe %q: exit status %d, output %q, errors %q; want %d and %q", tt.args, code, &out, &errs, tt.code, tt.want)
+		}
+	}
+	if got := <-protocols; got != "h2" {
+		t.Errorf("the server negotiated %q; want h2", got)
+	}
 }

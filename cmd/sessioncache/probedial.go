@@ -80,6 +80,7 @@ type probeDial struct {
 	fault     *fault // why there was no handshake, or none that the server was content with; nil: fine
 	connected bool
 	asked     bool // for a certificate of ours
+	shown     bool // and given one
 	offered   bool
 	received  int // bytes
 	state     tls.ConnectionState
@@ -143,6 +144,7 @@ func (d *probeDial) mayHangUp(err error) bool {
 func (p *prober) config(d *probeDial, cache *probeCache, keys *keyLog) *tls.Config {
 	return &tls.Config{
 		ServerName:         p.cfg.sni,
+		NextProtos:         p.cfg.alpn,
 		RootCAs:            p.roots,
 		MinVersion:         d.version,
 		MaxVersion:         d.version,
@@ -151,6 +153,10 @@ func (p *prober) config(d *probeDial, cache *probeCache, keys *keyLog) *tls.Conf
 		KeyLogWriter:       keys, // stays in this process: how else to see what tickets say
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			d.asked = true
+			if p.cfg.certificate != nil {
+				d.shown = true
+				return p.cfg.certificate, nil
+			}
 			return new(tls.Certificate), nil
 		},
 	}

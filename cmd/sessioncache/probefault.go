@@ -115,6 +115,8 @@ func (p *prober) diagnose(d *probeDial, err error) *fault {
 		return &fault{faultTimeout, fmt.Sprintf("the server accepts connections and does not answer the handshake within %v; the port may speak another protocol, or one that starts TLS on request (STARTTLS), and -timeout waits longer", p.timeout())}
 	case isTimeout(err):
 		return &fault{faultTimeout, fmt.Sprintf("the server did not finish the handshake within %v; -timeout waits longer", p.timeout())}
+	case d.shown:
+		return &fault{faultClientCert, "the server asked for a client certificate, got that of -cert and ended the connection"}
 	case d.asked:
 		return &fault{faultClientCert, "the server asked for a client certificate, got none and ended the connection"}
 	case isReset(err):
@@ -143,8 +145,10 @@ func (p *prober) diagnoseConnect(err error) *fault {
 // diagnoseAlert is for handshakes, and connections after them, that the server ended.
 func (d *probeDial) diagnoseAlert(alert tls.AlertError, name string) *fault {
 	switch {
+	case d.shown && certificateAlerts[alert]:
+		return &fault{faultClientCert, fmt.Sprintf("the server does not accept the client certificate of -cert (alert %q)", name)}
 	case d.asked && certificateAlerts[alert], alert == alertCertRequired:
-		return &fault{faultClientCert, fmt.Sprintf("the server requires a client certificate (alert %q), and probe has none", name)}
+		return &fault{faultClientCert, fmt.Sprintf("the server requires a client certificate (alert %q), and probe has none; -cert gives it one", name)}
 	case alert == alertProtocolVersion:
 		return &fault{faultVersion, "the server does not speak " + tls.VersionName(d.version)}
 	case alert == alertUnrecognizedName:

@@ -63,7 +63,7 @@ func goldenReports() map[string]*probeReport {
 	stopped.Why = stopped.why(stopped.full)
 	cert := reportOf(host, verdictUnknown)
 	cert.NotProbed = []notProbed{
-		{"TLS 1.3", faultClientCert, `the server requires a client certificate (alert "certificate required"), and probe has none`},
+		{"TLS 1.3", faultClientCert, `the server requires a client certificate (alert "certificate required"), and probe has none; -cert gives it one`},
 		{"TLS 1.2", faultVersion, "the server does not speak TLS 1.2"},
 	}
 	large := measured(tls.VersionTLS13, handshakes(599_999_000, 599_999_000, 599_999_000), handshakes(1, 1, 1))

@@ -55,6 +55,7 @@ type versionReport struct {
 	Resumed int    `json:"resumed"` // those of them that resumed
 	Failed  int    `json:"failed"`  // handshakes
 	Asked   bool   `json:"client_certificate_asked"`
+	Shown   bool   `json:"client_certificate_shown"`
 	Why     string `json:"why_not"` // empty: all did
 
 	Tickets        int    `json:"tickets_per_connection"`
@@ -265,7 +266,7 @@ func (r *probeReport) conclude() (says []string) {
 		v.conclude(say)
 	}
 	if needsCertificate && r.Verdict == verdictUnknown {
-		say("Whether the server resumes for clients with a certificate cannot be told from here. Its own statistics tell, or probe, run against a listener with the same settings that requires none.")
+		say("Whether the server resumes for clients with a certificate is told by probe with -cert and -key, or by the server's own statistics.")
 	}
 	if r.Resumes {
 		r.concludeYes(say)
@@ -281,7 +282,9 @@ func (v *versionReport) conclude(say func(format string, args ...any)) {
 	if v.Failed > 0 && !strings.Contains(v.Why, v.fault.says) {
 		say("%s: %s failed: %s.", v.Version, plural(v.Failed, "handshake"), v.fault.says)
 	}
-	if v.Asked {
+	if v.Shown {
+		say("%s: the server asks for a client certificate and accepts that of -cert.", v.Version)
+	} else if v.Asked {
 		say("%s: the server asks for a client certificate and does without.", v.Version)
 	}
 }

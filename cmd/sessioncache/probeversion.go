@@ -167,6 +167,7 @@ func (v *versionReport) describe(full []*probeDial) {
 	v.KeyExchange = full[0].state.CurveID.String()
 	for _, d := range full {
 		v.Asked = v.Asked || d.asked
+		v.Shown = v.Shown || d.shown
 		v.Tickets = max(v.Tickets, len(d.sessions), len(d.tickets))
 		for _, t := range d.tickets {
 			v.LifetimeS = max(v.LifetimeS, int(t.lifetime/time.Second))
