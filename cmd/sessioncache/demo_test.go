@@ -68,6 +68,7 @@ func TestReportIsOneJSONObject(t *testing.T) {
 	if code := finish(&report{Hosts: 7}, true, &out, io.Discard); code != exitOK {
 		t.Errorf("exit status %d; want %d", code, exitOK)
 	}
+	text := out.String()
 	var got map[string]any
 	dec := json.NewDecoder(&out)
 	if err := dec.Decode(&got); err != nil {
@@ -82,6 +83,9 @@ func TestReportIsOneJSONObject(t *testing.T) {
 		if _, ok := got[field].(float64); !ok {
 			t.Errorf("field %q is %v; want a number", field, got[field])
 		}
+	}
+	if own, stock := strings.LastIndex(text, `"resumption_ratio"`), strings.Index(text, `"stock"`); strings.Count(text, `"resumption_ratio"`) != 2 || own < stock || strings.Contains(text[stock:own], `"hosts"`) || !strings.Contains(text[stock:own], "}") {
+		t.Errorf("the last resumption_ratio is that of stock crypto/tls; want the cache's:\n%s", text)
 	}
 	if got["hosts"] != 7.0 {
 		t.Errorf("hosts is %v; want 7", got["hosts"])
