@@ -57,7 +57,7 @@ func TestDemoOnATerminalFitsItAndFollowsAResize(t *testing.T) {
 	if widest := widestOf(all[:resized]); widest > 60 {
 		t.Errorf("on 60 columns a line has %d", widest)
 	}
-	if widest := widestOf(all[resized:]); widest <= 60 || widest > 100 {
+	if widest := widestOf(all[resized:last]); widest <= 60 || widest > 100 {
 		t.Errorf("on 100 columns the widest line has %d; want more than 60 and at most 100", widest)
 	}
 }
