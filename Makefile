@@ -1,9 +1,9 @@
 # Every stage runs in each of these directories; nested modules are added here. Each is tested as its
 # go.mod has it, whatever go.work says: that one is for typing commands at the root.
-MODULES := . cmd/sessioncache interop redisstore
+MODULES := . cmd/sessioncache interop redisstore promcollector otelmetrics
 
 # What users import or run; the others are tests.
-PRODUCT := . cmd/sessioncache redisstore
+PRODUCT := . cmd/sessioncache redisstore promcollector otelmetrics
 
 # The harness of the comparisons, whose many peers would make every stage slow: its code is checked
 # and its tests run, without the race detector and for this platform only.

@@ -65,6 +65,7 @@ var rooms = []room{
 	{pattern: "tlscache", floor: 7, libraries: []string{xsync}},
 	{pattern: "inspect", floor: 4},
 	{pattern: "cmd/...", floor: 8, libraries: toolLibraries}, // the demo runs on tlscache
+	{pattern: "internal/metrics", floor: 8},                  // for promcollector and otelmetrics, which are modules of their own
 
 	{pattern: ".", floor: top, libraries: []string{xxhash}}, // to prove that its flood is one
 	{pattern: "fuzz", floor: top},
