@@ -1,6 +1,6 @@
 # Every stage runs in each of these directories; nested modules are added here. Each is tested as its
 # go.mod has it, whatever go.work says: that one is for typing commands at the root.
-MODULES := . cmd/sessioncache interop redisstore promcollector otelmetrics
+MODULES := . cmd/sessioncache interop redisstore promcollector otelmetrics examples/prometheus
 
 # What users import or run; the others are tests.
 PRODUCT := . cmd/sessioncache redisstore promcollector otelmetrics
@@ -25,7 +25,7 @@ MUTANTS  ?= .
 BLIND    ?= timerwheel internal/buckets index fastcache
 SOAK     ?= 30m
 LIN_HISTORIES ?= 20000
-SKIP     ?= # parts to leave out: curl nginx openssl otp redis valkey
+SKIP     ?= # parts to leave out: curl nginx openssl otp prometheus redis valkey
 export SKIP
 
 SHELL := bash

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// known are the parts, by what they need; redis and valkey are those of redisstore. scripts/tools.sh has the same list.
-var known = []string{"curl", "nginx", "openssl", "otp", "redis", "valkey"}
+// known are the parts, by what they need; prometheus is that of promcollector, redis and valkey are those of redisstore. scripts/tools.sh has the same list.
+var known = []string{"curl", "nginx", "openssl", "otp", "prometheus", "redis", "valkey"}
 
 // Need skips a test that needs a part which SKIP leaves out. A name in SKIP that is no part
 // fails the test: a part that was to be left out would run, or one that was to run be taken for done.

@@ -24,7 +24,7 @@ func TestSkipLeavesOutItsPartsAndNoOthers(t *testing.T) {
 
 func TestSkipNamesPartsOnly(t *testing.T) {
 	for _, value := range []string{"opt", "otp race", "OTP", "otp;nginx"} {
-		if names, err := parse(value); err == nil || !strings.Contains(err.Error(), "the parts are curl, nginx, openssl, otp, redis, valkey") {
+		if names, err := parse(value); err == nil || !strings.Contains(err.Error(), "the parts are curl, nginx, openssl, otp, prometheus, redis, valkey") {
 			t.Errorf("SKIP=%q: %q, error %v; want an error that lists the parts", value, names, err)
 		}
 	}
