@@ -97,7 +97,7 @@ func TestRegisteringTwiceIsAnError(t *testing.T) {
 func TestNilAndNoNameAreErrors(t *testing.T) {
 	_, unset := promcollector.ForServer("public", nil)
 	_, unnamed := promcollector.ForKeyring("", new(tlscache.Keyring))
-	for want, err := range map[string]error{"promcollector: the Server is nil": unset, "promcollector: Name is empty": unnamed} {
+	for want, err := range map[string]error{"promcollector: the Server is nil": unset, "promcollector: name is empty": unnamed} {
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("the error is %v; want %q", err, want)
 		}

@@ -85,7 +85,7 @@ check() {
 		need 'escript, for the session store of Erlang/OTP' erlang-base erlang-ssl -- erl -noshell -eval '{module, _} = code:load_file(ssl_client_session_cache_db), halt().'
 		need valgrind valgrind -- command -v valgrind
 	fi
-	need 'prometheus:prometheus and promtool, for promcollector (20 MB to fetch)' prometheus -- command -v promtool
+	need 'prometheus:prometheus and promtool, for promcollector (23 MB to fetch, 330 MB on disk)' prometheus -- command -v promtool
 	need 'redis:redis-server, for redisstore' redis-server -- command -v redis-server
 	offered 'valkey:valkey-server, for redisstore' valkey-server -- command -v valkey-server
 }

@@ -116,11 +116,11 @@ func newSource[S any](name, role string, rows []row[S], stats func() S) (*Source
 func checkName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("Name is empty; want one that tells this apart from others, such as \"public\"")
+		return errors.New("name is empty; want one that tells this apart from others, such as \"public\"")
 	case len(name) > maxName:
-		return fmt.Errorf("Name has %d bytes; want at most %d", len(name), maxName)
+		return fmt.Errorf("name has %d bytes; want at most %d", len(name), maxName)
 	case !utf8.ValidString(name):
-		return errors.New("Name is not valid UTF-8")
+		return errors.New("name is not valid UTF-8")
 	}
 	return nil
 }

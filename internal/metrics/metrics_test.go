@@ -122,7 +122,7 @@ func TestNilAndBadNamesAreErrors(t *testing.T) {
 		"Server is nil":   func() (*Source, error) { return Server("x", nil) },
 		"Client is nil":   func() (*Source, error) { return Client("x", nil) },
 		"Keyring is nil":  func() (*Source, error) { return Keyring("x", nil) },
-		"Name is empty":   func() (*Source, error) { return Memory("", m) },
+		"name is empty":   func() (*Source, error) { return Memory("", m) },
 		"want at most 64": func() (*Source, error) { return Memory(strings.Repeat("x", 65), m) },
 		"not valid UTF-8": func() (*Source, error) { return Memory("\xff", m) },
 	} {
