@@ -126,7 +126,7 @@ vet: ## go vet, also for 32 bits, and builds for arm64 and other systems
 	$(call each,cross,$(cross),cmd/sessioncache)
 
 # What waits for servers most of the time is run once, with the race detector.
-ONCE := redisstore
+ONCE := redisstore promcollector
 
 .PHONY: unit
 unit: ## all tests, examples, fuzz corpora and policies
