@@ -185,14 +185,15 @@ func growthUnbounded(env Env, p peers.Peer) ([]Result, error) {
 func unbounded(p peers.Peer, n int) (update func(fastcache.Key, *workload.Session) error, end func(), err error) {
 	if p.Class == peers.Harness {
 		type node struct {
-			next, prev, owner *node
-			session           *workload.Session
-			key               [96]byte
+			links   [3]*node
+			session *workload.Session
+			key     [96]byte
 		}
 		nodes, last := make([]*node, n), 0
 		clear(nodes)
 		return func(key fastcache.Key, s *workload.Session) error {
 			made := &node{session: s}
+			made.links[0] = nodes[max(last-1, 0)]
 			copy(made.key[copy(made.key[:], key.Partial):], key.ID)
 			nodes[last] = made
 			last++
